@@ -1,0 +1,5 @@
+"""``python -m agentcgroup``."""
+
+from agentcgroup.cli import main
+
+main()

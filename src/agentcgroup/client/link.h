@@ -1,0 +1,25 @@
+/* The connection to the controller, and the journal that stands in for it. Nothing here blocks for longer than the
+ * deadline of the session, whatever the controller does. */
+#ifndef ACG_LINK_H
+#define ACG_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "config.h"
+#include "wire.h"
+
+/* A connected descriptor, or -errno. */
+int link_open(const struct client_config *block);
+
+/* Sends one packet; false when the controller cannot be reached any more. */
+bool link_send(int link, const char *bytes, size_t size);
+
+/* Waits for a packet of `type` and returns its blob in `blob` (inside `bytes`); false at the deadline and when the
+ * controller hangs up. Other packets are skipped: an answer that came too late, a newer controller. */
+bool link_receive(int link, enum wire_type type, unsigned deadline_ms, char *bytes, size_t room, struct piece *blob);
+
+/* Appends one packet to the journal in one write(2). */
+void link_journal(const struct client_config *block, const char *bytes, size_t size);
+
+#endif

@@ -1,0 +1,1 @@
+"""The cgroup tree of sessions and calls: created, filled, metered, ended."""

@@ -1,0 +1,1 @@
+"""The loop that joins signals, domains and records; embedded in `run`."""

@@ -1,0 +1,79 @@
+"""Leaves prepared ahead of time, so that a client need not wait for one.
+
+Each free leaf is a 32-byte grant in a FIFO: a client reads one grant in one read(2), which the kernel serialises, and
+owns the leaf. The controller learns of it from the client's START and refills. When the FIFO is empty, the client asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from agentcgroup.client import wire
+
+_FIRST = 4  # leaves made before COMMAND starts
+_LEAST, _MOST = 16, 64
+
+
+class LeafPool:
+    """Keeps between 16 and 64 free leaves (twice the calls now running) in the FIFO at ``path``.
+
+    ``make(name)`` creates a leaf; ``None`` when the tree refuses. Names are c000001, c000002 …
+    """
+
+    def __init__(self, path: Path, make: Callable[[str], bool], loop: asyncio.AbstractEventLoop) -> None:
+        self._make = make
+        self._loop = loop
+        self._count = 0
+        self._filling = False
+        self._target = _LEAST
+        self.free: dict[str, None] = {}  # granted through the FIFO, not yet claimed; in order
+        os.mkfifo(path, 0o600)
+        # Read-write, so that there is always a reader and a writer and no end of file.
+        self._fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        for _ in range(_FIRST):
+            self._add()
+
+    def take(self) -> str:
+        """A new leaf for a client that asked; empty when none can be made."""
+        return self._new()
+
+    def claimed(self, name: str, running: int) -> bool:
+        """A client took ``name`` from the FIFO. False when it was not there to be taken."""
+        self._target = min(_MOST, max(_LEAST, 2 * running))
+        self.fill()
+        if name not in self.free:
+            return False
+        del self.free[name]
+        return True
+
+    def fill(self) -> None:
+        """Refill, one leaf per turn of the loop, so that messages never wait for it."""
+        if not self._filling and len(self.free) < self._target:
+            self._filling = True
+            self._loop.call_soon(self._fill_one)
+
+    def close(self) -> None:
+        """No more grants."""
+        self._target = 0
+        os.close(self._fifo)
+
+    def _fill_one(self) -> None:
+        self._filling = False
+        if len(self.free) < self._target and self._add():
+            self.fill()
+
+    def _add(self) -> bool:
+        name = self._new()
+        if not name:
+            return False
+        self.free[name] = None
+        os.write(self._fifo, wire.grant_entry(name))
+        return True
+
+    def _new(self) -> str:
+        self._count += 1
+        name = f"c{self._count:06d}"
+        return name if self._make(name) else ""

@@ -1,0 +1,343 @@
+"""One session from its first cgroup to its last record: the controller that `run` hosts.
+
+settings -> tree, run-time folder, stand-ins -> COMMAND -> clients' messages -> calls -> records
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import resource
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agentcgroup import __version__
+from agentcgroup.client.image import ClientConfig
+from agentcgroup.controller.calls import Call, Calls
+from agentcgroup.controller.clients import Clients
+from agentcgroup.controller.host import Ground
+from agentcgroup.controller.launch import fork
+from agentcgroup.controller.pool import LeafPool
+from agentcgroup.controller.sampler import Sampler, UncaughtWatch, file_ids
+from agentcgroup.controller.server import Server
+from agentcgroup.controller.settings import Settings
+from agentcgroup.domain.budget import session_limits
+from agentcgroup.domain.leaf import Leaf, ProcessLeaf, process_table
+from agentcgroup.errors import CgroupError
+from agentcgroup.kernel import process
+from agentcgroup.model import Limits, Usage, UsageSource
+from agentcgroup.trace.records import Host, SessionEnd, SessionStart
+from agentcgroup.trace.samples import SampleSpool
+from agentcgroup.trace.writer import TraceWriter
+
+_CLIENTS_LEAVE_WITHIN_S = 2.0  # at the end, for clients to report the calls that were stopped
+_TRACK_EVERY_S = 0.1
+_TURNS_OF_A_CLIENT = 6  # accept, REQUEST, START, END, end of file, and one to spare
+_MOST_PATIENCE_S = 1.0
+_TERM_TO_KILL_S = 10.0  # after SIGTERM to `run`, before COMMAND is killed
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How COMMAND ended: exit status (128 + signal when killed) and the killing signal or 0."""
+
+    status: int
+    signal: int
+    reason: str
+
+
+class Session:
+    """Controls one session on prepared ``ground``. ``await run()`` once."""
+
+    def __init__(self, settings: Settings, ground: Ground, trace: TraceWriter) -> None:
+        self._settings = settings
+        self._ground = ground
+        self._trace = trace
+        self._spool = SampleSpool(trace.folder)
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[int] = self._loop.create_future()
+        self._removals: list[Leaf] = []
+        self._journal_read = 0
+        self._root_pid = 0
+        self._baseline: Usage | None = None
+
+    async def run(self) -> Result:
+        """Start COMMAND, control its calls until it ends, clean up. Raises UsageError or HostError before the start."""
+        settings, ground = self._settings, self._ground
+        environment = {**os.environ, **settings.environment, "AGENTCGROUP_SESSION": settings.session}
+        environment.update(ground.stand_ins.environment(environment))
+        if ground.tree is None:
+            process.become_subreaper()
+        child = fork(settings.argv, environment, self._steps())
+        self._root_pid = child.pid
+        self._loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        try:
+            ground.stand_ins.prepare(self._client_config(child.pid))
+            self._assemble()
+        except BaseException:
+            child.abandon()
+            raise
+        self._trace.session_start(self._session_start())
+        released = False
+        try:
+            child.release()
+            released = True
+            self._forward_signals(child.pid)
+            self._track()
+            self._sample()
+            wait_status = await self._ended
+        finally:
+            if not released:
+                self._disassemble()
+        await self._finish()
+        return self._conclude(wait_status)
+
+    def _steps(self) -> list[Callable[[], None]]:
+        tree = self._ground.tree
+        join = [] if tree is None else [lambda: tree.agent.attach(0)]
+        return [*join, self._ground.stand_ins.enter]
+
+    def _client_config(self, root_pid: int) -> ClientConfig:
+        run, tree = self._ground.run, self._ground.tree
+        own = self._ground.cgroup_path
+        return ClientConfig(
+            real="/",  # each stand-in gets its own
+            no_cgroup=tree is None,
+            root_pid=root_pid,
+            deadline_ms=self._settings.client_deadline_ms,
+            sock=str(run.socket),
+            pool=str(run.pool),
+            journal=str(run.journal),
+            agent_cgroup=f"{own}/agent" if tree else "",
+            calls_cgroup=f"{own}/calls" if tree else "",
+            calls_dir=str(tree.calls.path) if tree else "",
+            rules=self._settings.rules,
+        )
+
+    def _assemble(self) -> None:
+        """Everything that clients talk to."""
+        settings, ground = self._settings, self._ground
+        limits = Limits() if ground.tree is None else ground.tree.limits_of_a_call
+        self._calls = Calls(
+            trace=self._trace,
+            finished=self._take_away,
+            timeout_s=settings.call_timeout_s,
+            keep_background_s=settings.keep_background_s,
+            patience_s=min(_MOST_PATIENCE_S, 0.6 * settings.client_deadline_ms / 1000),
+        )
+        self._pool = LeafPool(ground.run.pool, self._make_leaf, self._loop)
+        self._watch = UncaughtWatch(
+            shells=file_ids(shell.path for shell in ground.stand_ins.shells),
+            stand_ins=file_ids(ground.run.stand_ins.iterdir()),
+            root_pid=self._root_pid,
+        )
+        self._clients = Clients(ground.tree, self._pool, self._calls, self._watch, limits)
+        self._server = Server(ground.run.socket, self._clients, self._loop)
+        self._sampler = Sampler(
+            self._spool, ground.tree, lambda: self._calls.running.values(), self._agent_pids, ground.counts_memory
+        )
+        self._pool.fill()
+
+    def _make_leaf(self, name: str) -> bool:
+        if self._ground.tree is None:
+            return True
+        try:
+            self._ground.tree.create_leaf(name)
+        except CgroupError:
+            return False
+        return True
+
+    def _take_away(self, call: Call) -> None:
+        """Remove the domain of a call that has ended; the kernel may need a moment after the last exit."""
+        try:
+            call.leaf.remove()
+        except CgroupError:
+            self._loop.call_later(0.01, self._retry_removals)
+            self._removals.append(call.leaf)
+
+    def _retry_removals(self) -> None:
+        pending, self._removals = self._removals, []
+        for leaf in pending:
+            try:
+                leaf.remove()
+            except CgroupError:
+                self._removals.append(leaf)
+        if self._removals:
+            self._loop.call_later(0.05, self._retry_removals)
+
+    def _reap(self) -> None:
+        """SIGCHLD: COMMAND has ended, or (as a subreaper) an orphan has."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self._root_pid and not self._ended.done():
+                self._ended.set_result(status)
+
+    def _forward_signals(self, pid: int) -> None:
+        """SIGTERM and SIGHUP go on to COMMAND; those of the terminal reach it by themselves."""
+
+        def forward(number: int) -> None:
+            os.kill(pid, number)
+            self._loop.call_later(_TERM_TO_KILL_S, self._kill_command)
+
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._loop.add_signal_handler(number, forward, number)
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._loop.add_signal_handler(number, lambda: None)
+
+    def _kill_command(self) -> None:
+        if not self._ended.done():
+            os.kill(self._root_pid, signal.SIGKILL)
+
+    def _track(self) -> None:
+        """Without cgroups a call is what was seen below its client: look often, whether or not samples are wanted."""
+        if self._ended.done():
+            return
+        leaves = [call.leaf for call in self._calls.running.values() if isinstance(call.leaf, ProcessLeaf)]
+        if leaves:
+            table = process_table()
+            for leaf in leaves:
+                leaf.look(table)
+        self._loop.call_later(_TRACK_EVERY_S, self._track)
+
+    def _sample(self) -> None:
+        """One sample of everything, then again at the next multiple of the period."""
+        if not self._settings.sample_hz or self._ended.done():
+            return
+        self._loop.call_later(1 / self._settings.sample_hz, self._sample_now)
+
+    def _sample_now(self) -> None:
+        self._sampler.tick()
+        self._look_for_uncaught()
+        self._read_journal()
+        self._sample()
+
+    def _agent_pids(self) -> set[int]:
+        """What runs in the session and in no call."""
+        tree = self._ground.tree
+        if tree is not None:
+            return set(tree.agent.procs())
+        pids = {self._root_pid, *process.descendants(self._root_pid)}
+        return pids.difference(*(call.leaf.pids() for call in self._calls.running.values()))
+
+    def _look_for_uncaught(self) -> None:
+        for command in self._watch.look(sorted(self._agent_pids())):
+            self._trace.uncaught(command)
+
+    def _read_journal(self) -> None:
+        """Calls that clients could not tell us of in time, from the journal; read whole again when it has grown."""
+        try:
+            size = self._ground.run.journal.stat().st_size
+        except FileNotFoundError:
+            return
+        if size > self._journal_read:
+            self._journal_read = size
+            self._clients.read_journal(self._ground.run.journal.read_bytes())
+
+    async def _finish(self) -> None:
+        """COMMAND has ended: end the calls, the agent's own leftovers, and everything that serves them."""
+        await self._hear_out()
+        await self._calls.end_all(_CLIENTS_LEAVE_WITHIN_S)
+        self._look_for_uncaught()
+        self._read_journal()
+        self._clients.close_journal()
+        await self._calls.end_all(0.1)
+        if self._ground.tree is None:
+            self._loop.remove_signal_handler(signal.SIGCHLD)
+            process.kill_descendants(os.getpid())
+            self._reap()
+        self._usage, self._agent_usage = self._session_usage()
+        self._disassemble()
+
+    async def _hear_out(self) -> None:
+        """Read what clients said before they left: calls that have ended must not count as stopped by us.
+
+        Each turn of the loop accepts all who wait and takes one packet of each connection.
+        """
+        for _ in range(_TURNS_OF_A_CLIENT):
+            await asyncio.sleep(0)
+
+    def _disassemble(self) -> None:
+        self._server.close()
+        self._pool.close()
+        self._spool.close()
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD):
+            self._loop.remove_signal_handler(number)
+
+    def _session_usage(self) -> tuple[Usage, Usage]:
+        """Of the session, and of the agent itself; what no cgroup counts is the largest PSS sum sampled."""
+        tree, sampled = self._ground.tree, self._sampler
+        if tree is None:
+            return _of_children(sampled.session_peak_bytes), Usage(
+                source=UsageSource.PROC, memory_peak_bytes=sampled.agent_peak_bytes
+            )
+        usage, agent = tree.session.usage(), tree.agent.usage()
+        if self._ground.counts_memory:
+            return usage, agent
+        return (
+            replace(usage, source=UsageSource.CGROUP_CPU, memory_peak_bytes=sampled.session_peak_bytes),
+            replace(agent, source=UsageSource.CGROUP_CPU, memory_peak_bytes=sampled.agent_peak_bytes),
+        )
+
+    def _session_start(self) -> SessionStart:
+        settings, ground = self._settings, self._ground
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        tree = ground.tree
+        return SessionStart(
+            name=settings.session,
+            argv=settings.argv,
+            cwd=str(Path.cwd()),
+            agent=settings.agent,
+            support=ground.support,
+            placement=ground.stand_ins.placement,
+            host=Host(platform.node(), platform.release(), os.cpu_count(), memory),
+            limits=session_limits(settings.budget) if tree else Limits(),
+            call_limits=tree.limits_of_a_call if tree else Limits(),
+            call_timeout_s=settings.call_timeout_s,
+            keep_background_s=settings.keep_background_s,
+            sample_hz=settings.sample_hz,
+            cgroup=str(tree.session.path) if tree else None,
+            agentcgroup_version=__version__,
+            pid=self._root_pid,
+        )
+
+    def _conclude(self, wait_status: int) -> Result:
+        number = os.WTERMSIG(wait_status) if os.WIFSIGNALED(wait_status) else 0
+        status = 128 + number if number else os.WEXITSTATUS(wait_status)
+        reason = ""
+        if number and self._agent_usage.oom_kill_events:
+            reason = "the agent itself ran out of the session's memory; raise --memory"
+        end = SessionEnd(
+            status=status,
+            signal=number,
+            reason=reason,
+            calls=self._calls.count,
+            usage=self._usage,
+            agent_usage=self._agent_usage,
+            uncaught=self._watch.count,
+            unmanaged=self._clients.unmanaged,
+        )
+        self._trace.session_end(end)
+        return Result(status, number, reason)
+
+
+def _of_children(memory_peak_bytes: int | None) -> Usage:
+    """The CPU time of all processes that ended and were waited for below this one: getrusage(2), RUSAGE_CHILDREN."""
+    counted = resource.getrusage(resource.RUSAGE_CHILDREN)
+    user_us, system_us = round(counted.ru_utime * 1e6), round(counted.ru_stime * 1e6)
+    return Usage(
+        source=UsageSource.PROC,
+        memory_peak_bytes=memory_peak_bytes,
+        cpu_time_us=user_us + system_us,
+        cpu_user_us=user_us,
+        cpu_system_us=system_us,
+    )

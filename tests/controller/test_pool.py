@@ -1,0 +1,59 @@
+"""The pool of leaves: every grant given once, refilled as it is used, bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from agentcgroup.controller.pool import LeafPool
+
+
+def take(path: Path) -> str:
+    """One grant, as a client takes it."""
+    fifo = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return os.read(fifo, 32).rstrip(b"\0").decode()
+    except BlockingIOError:
+        return ""
+    finally:
+        os.close(fifo)
+
+
+def test_grants_are_unique_refilled_and_bounded(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def make(name: str) -> bool:
+        made.append(name)
+        return True
+
+    async def use() -> list[str]:
+        pool = LeafPool(tmp_path / "pool", make, asyncio.get_running_loop())
+        taken = []
+        for running in range(200):
+            name = take(tmp_path / "pool") or pool.take()
+            taken.append(name)
+            assert pool.claimed(name, running) or name not in pool.free
+            await asyncio.sleep(0)
+        pool.fill()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(pool.free) <= 64
+        assert not pool.claimed(taken[0], 0)
+        pool.close()
+        return taken
+
+    taken = asyncio.run(use())
+    assert len(set(taken)) == len(taken) == 200
+    assert set(taken) <= set(made)
+    assert len(made) == len(set(made)) <= 200 + 64
+
+
+def test_a_tree_that_refuses_gives_no_grant(tmp_path: Path) -> None:
+    async def use() -> None:
+        pool = LeafPool(tmp_path / "pool", lambda _name: False, asyncio.get_running_loop())
+        assert take(tmp_path / "pool") == ""
+        assert pool.take() == ""
+        pool.close()
+
+    asyncio.run(use())

@@ -84,11 +84,11 @@ def test_a_signal_ends_all_and_the_lab_dies_of_it(place: Path, number: signal.Si
 
 
 def test_a_timeout_is_status_124_and_says_so(place: Path) -> None:
-    lab = _start(place, "--timeout", "300ms")
+    lab = _start(place, "--timeout", "3s")
     lab.wait_for_output()
     _, err = lab.process.communicate(timeout=20)
     assert lab.process.returncode == 124
-    assert b"did not end within 300 ms" in err
+    assert b"did not end within 3 s" in err
     lab.assert_nothing_left()
 
 

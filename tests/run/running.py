@@ -117,3 +117,15 @@ def processes_with(text: str) -> list[int]:
             if text.encode() in words and state not in "ZX":
                 found.append(int(entry.name))
     return found
+
+
+def support(ran: Ran) -> tuple[str, str]:
+    """What the trace says of the session's host: support and placement."""
+    start = ran.trace.sessions[0].start
+    assert start is not None
+    return start.support, start.placement
+
+
+def run_folders(name: str) -> list[Path]:
+    """Where run-time files of the session are."""
+    return [path for base in ("/run", "/tmp") for path in Path(base).glob(f"agentcgroup*/{name}")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -98,9 +99,9 @@ def test_calls_side_by_side_have_leaves_of_their_own(tmp_path: Path) -> None:
 def test_what_a_call_leaves_behind_is_killed_unless_it_was_started_to_stay(tmp_path: Path) -> None:
     marks = {name: f"{tmp_path.name}-{name}" for name in ("plain", "nohup", "setsid")}
     source = f"""
-        sh("python3 -c 'import time; time.sleep(99)' {marks["plain"]} >/dev/null 2>&1 &")
-        sh("nohup python3 -c 'import time; time.sleep(99)' {marks["nohup"]} >/dev/null 2>&1 &")
-        sh("setsid python3 -c 'import time; time.sleep(99)' {marks["setsid"]} >/dev/null 2>&1 &")
+        sh("{sys.executable} -S -c 'import time; time.sleep(99)' {marks["plain"]} >/dev/null 2>&1 &")
+        sh("nohup {sys.executable} -S -c 'import time; time.sleep(99)' {marks["nohup"]} >/dev/null 2>&1 &")
+        sh("setsid {sys.executable} -S -c 'import time; time.sleep(99)' {marks["setsid"]} >/dev/null 2>&1 &")
         time.sleep(0.3)
         print("alive", subprocess.run(["pgrep", "-fc", "{tmp_path.name}-"], capture_output=True, text=True).stdout)
     """
@@ -126,7 +127,7 @@ def test_keep_background_zero_keeps_nothing_and_a_limit_ends_what_stayed(tmp_pat
 def test_a_call_that_runs_too_long_dies_with_its_tree(tmp_path: Path) -> None:
     mark = f"{tmp_path.name}-long"
     source = f"""
-        sh("setsid python3 -c 'import time; time.sleep(99)' {mark} & sleep 99")
+        sh("setsid {sys.executable} -S -c 'import time; time.sleep(99)' {mark} & sleep 99")
         sh("echo the agent goes on")
     """
     ran = run(tmp_path, agent(tmp_path, source), "--call-timeout", "500ms")
@@ -139,7 +140,7 @@ def test_a_call_that_runs_too_long_dies_with_its_tree(tmp_path: Path) -> None:
 def test_when_the_agent_kills_the_client_the_tree_of_the_call_dies(tmp_path: Path) -> None:
     mark = f"{tmp_path.name}-killed"
     source = f"""
-        command = "setsid python3 -c 'import time; time.sleep(99)' {mark} & sleep 99"
+        command = "setsid {sys.executable} -S -c 'import time; time.sleep(99)' {mark} & sleep 99"
         process = subprocess.Popen(["bash", "-c", command], start_new_session=True)
         time.sleep(0.5)
         process.kill()
@@ -152,10 +153,26 @@ def test_when_the_agent_kills_the_client_the_tree_of_the_call_dies(tmp_path: Pat
     assert ran.outcomes == [Outcome.CLIENT_KILLED]
 
 
+def test_a_call_whose_client_died_before_it_said_anything_is_found_and_ended(tmp_path: Path) -> None:
+    source = """
+        own = open("/proc/self/cgroup").read().rpartition("::")[2].strip()
+        mount = next(line.split()[1] for line in open("/proc/mounts") if line.split()[2] == "cgroup2")
+        orphan = subprocess.Popen(["sleep", "99"])  # as if a client had put it into its leaf, and then been killed
+        with open(f"{mount}{own}/../calls/c000001/cgroup.procs", "w") as file:
+            file.write(str(orphan.pid))
+        print(orphan.wait(timeout=20))
+    """
+    ran = run(tmp_path, agent(tmp_path, source))
+    assert ran.stdout == "-9\n", ran.stderr
+    assert [call.argv for call in ran.calls] == [("sleep", "99")]
+    assert ran.outcomes == [Outcome.CLIENT_KILLED]
+
+
 def test_a_call_that_outlives_the_agent_is_ended_with_the_session(tmp_path: Path) -> None:
     mark = f"{tmp_path.name}-outlives"
     source = f"""
-        subprocess.Popen(["bash", "-c", "python3 -c 'import time; time.sleep(99)' {mark}"], start_new_session=True)
+        command = "{sys.executable} -S -c 'import time; time.sleep(99)' {mark}"
+        subprocess.Popen(["bash", "-c", command], start_new_session=True)
         time.sleep(0.5)
     """
     ran = run(tmp_path, agent(tmp_path, source))
@@ -243,13 +260,17 @@ def test_after_kill_9_of_the_controller_the_agent_goes_on_and_the_trace_is_cut(t
     source = f"""
         sh("true")
         print("ready", flush=True)
-        time.sleep(0.5)
+        time.sleep(2)
         sh("echo alone > {done}")
     """
     process = start(tmp_path, agent(tmp_path, source), "--name", f"k{os.getpid()}")
     assert process.stdout is not None
     while "ready" not in process.stdout.readline():
         pass
+    records = tmp_path / "trace" / "records.jsonl"
+    deadline = time.monotonic() + 10
+    while b'"call_end"' not in records.read_bytes() and time.monotonic() < deadline:
+        time.sleep(0.01)  # the agent has the result before the record is written
     process.kill()
     process.wait()
     deadline = time.monotonic() + 10

@@ -12,7 +12,8 @@ from tests.run.running import agent, run, shown
 
 pytestmark = pytest.mark.kernel
 
-ALLOCATE = "python3 -S -c 'x = b\"x\" * ({mib} << 20)'"
+ALLOCATE = "/usr/bin/python3 -S -c 'x = b\"x\" * ({mib} << 20)'"
+HOLD = "/usr/bin/python3 -S -c 'import time; x = b\"x\" * ({mib} << 20); time.sleep(5)'"
 
 
 def test_a_call_that_exceeds_its_memory_dies_alone_and_whole(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_exit_status_137_alone_is_no_oom(tmp_path: Path) -> None:
 
 def test_calls_that_exceed_the_session_together_spare_the_agent(tmp_path: Path) -> None:
     source = f"""
-        hungry = {ALLOCATE.format(mib=90)!r} + "; sleep 1"
+        hungry = {HOLD.format(mib=90)!r}
         many = [subprocess.Popen(["bash", "-c", hungry], start_new_session=True) for _ in range(6)]
         print(sorted({{process.wait() for process in many}}))
         sh("echo the agent lives")

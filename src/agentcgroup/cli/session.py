@@ -35,14 +35,20 @@ _MOST_HZ = 1000.0
 
 
 def run_session(options: Mapping[str, Any]) -> int:
-    """Run one session from the options of `agentcgroup run`; its exit status. AgentcgroupError before it starts."""
+    """Run one session from the options of `agentcgroup run`; its exit status. AgentcgroupError before it starts.
+
+    A failure leaves the trace as far as it got; a session that never began leaves none.
+    """
     settings = settings_of(options)
     summary = SummaryBuilder()
     trace = TraceWriter(settings.trace, session=settings.session, observer=summary.add)
     try:
         result = asyncio.run(_run(settings, trace))
-    except AgentcgroupError:
-        trace.discard()
+    except BaseException:
+        if trace.records:
+            trace.close()
+        else:
+            trace.discard()
         raise
     trace.close()
     _finish(settings, trace, summary.build(), options)

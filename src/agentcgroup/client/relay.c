@@ -53,6 +53,17 @@ static void stop_alike(uint32_t pid, int signal) {
     sentinel_watch(0);
 }
 
+/* As a subreaper (hosts without cgroups) we are given the call's orphans: they must not stay zombies while it runs. */
+static void reap_orphans(uint32_t pid) {
+    for (;;) {
+        siginfo_t info = {.si_pid = 0};
+        long got = SYS5(__NR_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT, NULL);
+        uint32_t ended = (uint32_t)info.si_pid;
+        if (got != 0 || ended == 0 || ended == pid || sentinel_is(ended)) return;
+        SYS4(__NR_wait4, ended, NULL, WNOHANG, NULL);
+    }
+}
+
 void relay_until_end(uint32_t pid, struct ending *ending) {
     const struct sys_timespec patience = {0, SENTINEL_AFTER_NS};
     for (;;) {
@@ -65,6 +76,7 @@ void relay_until_end(uint32_t pid, struct ending *ending) {
         siginfo_t info;
         int signal = signals_wait(&info, sentinel_running() ? NULL : &patience);
         if (signal == -EAGAIN) sentinel_start();
+        if (signal == SIGCHLD) reap_orphans(pid);
         if (signal > 0) relay_one(pid, signal, &info);
     }
     ending->ended_ns = sys_now();

@@ -37,6 +37,7 @@ class Clients:
     # Calls we know of already: a client that had to wait too long for DONE leaves them in the journal as well.
     _known: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     _unended: list[wire.Start] = field(default_factory=list)
+    _suspected: frozenset[str] = frozenset()  # leaves that were taken in silence at the last look
 
     def on_open(self, connection: Connection) -> None:
         """A client has connected; it may have taken a leaf from the FIFO already."""
@@ -115,18 +116,34 @@ class Clients:
 
     def adopt_orphans(self) -> None:
         """Processes in a leaf whose client died between taking it and saying START: record the call and end it."""
-        if self.tree is None:
-            return
         if self._silent:  # one of these may be its client
             asyncio.get_running_loop().call_later(_ORPHAN_CHECK_S, self.adopt_orphans)
             return
-        for name in [name for name in self.pool.free if self.tree.calls.child(name).populated()]:
-            self.pool.claimed(name, len(self.calls.running))
-            pids = self.tree.calls.child(name).procs()
-            argv = tuple(process.cmdline(pids[0]) or ()) if pids else ()
-            now = time.monotonic_ns()
-            begun = CallStart(name, argv, sum(len(word) + 1 for word in argv), "", now, now, limits=self.limits)
-            self.calls.lost(self.calls.begin(replace(begun, pid=pids[0] if pids else 0), self._leaf(begun), None))
+        for name, leaf in self._taken_in_silence().items():
+            self._adopt(name, leaf)
+
+    def look_for_silent_calls(self) -> None:
+        """The same for a client that died before it had even connected: its leaf is populated at two looks."""
+        taken = self._taken_in_silence()
+        if not self._silent:
+            for name in taken.keys() & self._suspected:
+                self._adopt(name, taken[name])
+        self._suspected = frozenset(taken)
+
+    def _taken_in_silence(self) -> dict[str, CgroupLeaf]:
+        """The leaves that somebody is in and nobody has told us of."""
+        if self.tree is None:
+            return {}
+        leaves = {name: CgroupLeaf(self.tree.calls.child(name)) for name in self.pool.free}
+        return {name: leaf for name, leaf in leaves.items() if leaf.populated()}
+
+    def _adopt(self, name: str, leaf: CgroupLeaf) -> None:
+        self.pool.claimed(name, len(self.calls.running))
+        pids = leaf.pids()
+        argv = tuple(process.cmdline(pids[0]) or ()) if pids else ()
+        now = time.monotonic_ns()
+        begun = CallStart(name, argv, sum(len(word) + 1 for word in argv), "", now, now, limits=self.limits)
+        self.calls.lost(self.calls.begin(replace(begun, pid=pids[0] if pids else 0), leaf, None))
 
     def _was_granted(self, connection: Connection | None, leaf: str) -> bool:
         """Whether ``leaf`` was the answer to a REQUEST: of this client, or of any when the journal tells it."""

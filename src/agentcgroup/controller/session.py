@@ -35,6 +35,7 @@ from agentcgroup.trace.writer import TraceWriter
 
 _CLIENTS_LEAVE_WITHIN_S = 2.0  # at the end, for clients to report the calls that were stopped
 _TRACK_EVERY_S = 0.1
+_SILENT_CALLS_EVERY_S = 0.5
 _TURNS_OF_A_CLIENT = 6  # accept, REQUEST, START, END, end of file, and one to spare
 _MOST_PATIENCE_S = 1.0
 _TERM_TO_KILL_S = 10.0  # after SIGTERM to `run`, before COMMAND is killed
@@ -80,17 +81,18 @@ class Session:
         except BaseException:
             child.abandon()
             raise
-        self._trace.session_start(self._session_start())
-        released = False
+        started = False
         try:
             child.release()
-            released = True
+            self._trace.session_start(self._session_start())  # no client is heard before the loop runs
+            started = True
             self._forward_signals(child.pid)
             self._track()
+            self._look_for_silent_calls()
             self._sample()
             wait_status = await self._ended
         finally:
-            if not released:
+            if not started:
                 self._disassemble()
         await self._finish()
         return self._conclude(wait_status)
@@ -209,6 +211,12 @@ class Session:
                 leaf.look(table)
         self._loop.call_later(_TRACK_EVERY_S, self._track)
 
+    def _look_for_silent_calls(self) -> None:
+        if not self._ended.done():
+            self._read_journal()
+            self._clients.look_for_silent_calls()
+            self._loop.call_later(_SILENT_CALLS_EVERY_S, self._look_for_silent_calls)
+
     def _sample(self) -> None:
         """One sample of everything, then again at the next multiple of the period."""
         if not self._settings.sample_hz or self._ended.done():
@@ -218,7 +226,6 @@ class Session:
     def _sample_now(self) -> None:
         self._sampler.tick()
         self._look_for_uncaught()
-        self._read_journal()
         self._sample()
 
     def _agent_pids(self) -> set[int]:

@@ -53,7 +53,8 @@ class StandIns:
             return
         namespace.enter_private_mounts(userns=self.placement is Placement.USERNS)
         for shell in self.shells:
-            kept = self.run.real / shell.key
+            kept = self._real(shell)
+            kept.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
             kept.touch(mode=0o755)
             namespace.mount(shell.path, kept, None, namespace.MS_BIND)
             namespace.mount(self.run.stand_ins / shell.key, shell.path, None, namespace.MS_BIND)
@@ -77,7 +78,10 @@ class StandIns:
         return {shell.key: shell for shell in self.shells}
 
     def _real(self, shell: Shell) -> Path:
-        return shell.path if self.placement is Placement.PATH else self.run.real / shell.key
+        """Where the real shell is executed; the file name is what `ps` and `pgrep` show of it."""
+        if self.placement is Placement.PATH:
+            return shell.path
+        return self.run.real / shell.key / shell.names[0]
 
 
 def choose(wanted: str) -> Placement:

@@ -12,7 +12,6 @@ import os
 import signal
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,21 +156,27 @@ def kill_descendants(pid: int, timeout: float = 5.0, proc: Path = PROC) -> int:
     """SIGKILL all processes below ``pid`` until none is left; returns how many were hit. For hosts without cgroups.
 
     They are stopped first, so that none forks away while the list is read. A subreaper finds those
-    too that left their process group or session. Zombies are left for their parent to reap. ``timeout``
-    (seconds) is how long those that were hit may take to go.
+    too that left their process group or session. Zombies are left for their parent to reap, and what
+    became another user's is out of reach and stays. ``timeout`` (seconds) is how long those that were
+    hit may take to go.
     """
     hit: set[int] = set()
+    out_of_reach: set[int] = set()
     deadline = time.monotonic() + timeout
     while True:
-        alive = [other for other in descendants(pid, proc) if _alive(other, proc)]
+        alive = [other for other in descendants(pid, proc) if other not in out_of_reach and _alive(other, proc)]
         fresh = [other for other in alive if other not in hit]
         if not alive or (not fresh and time.monotonic() >= deadline):
             return len(hit)
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for other in fresh:
-                with suppress(ProcessLookupError):
+                try:
                     os.kill(other, number)
-        hit.update(fresh)
+                except ProcessLookupError:
+                    pass
+                except PermissionError:
+                    out_of_reach.add(other)
+        hit.update(set(fresh) - out_of_reach)
         if fresh:
             deadline = time.monotonic() + timeout
         else:

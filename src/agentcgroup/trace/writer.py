@@ -43,7 +43,8 @@ class TraceWriter:
 
     ``folder`` is made, with its parents; UsageError when it holds something or cannot be written.
     ``observer`` is given every record, written or lost (the summary counts by it).
-    A write that fails is remembered in ``failed`` (the first reason) and counted in ``lost``.
+    A write that fails is remembered in ``failed`` (the first reason) and counted in ``lost``; ``records`` counts the
+    others.
     """
 
     def __init__(self, folder: Path, *, session: str, observer: Observer | None = None) -> None:
@@ -51,6 +52,7 @@ class TraceWriter:
         self.session = session
         self.failed = ""
         self.lost = 0
+        self.records = 0
         self._observer = observer
         self._torn = False  # the last write was cut short: its line still needs an end
         self._created = _create(folder)
@@ -143,6 +145,7 @@ class TraceWriter:
         except OSError as error:
             self._lose(error.strerror or str(error))
             return
+        self.records += 1
         self._torn = written != len(line)
         if self._torn:
             self._lose("a record was cut short (no space left?)")

@@ -11,7 +11,7 @@ TESTS ?= tests
 SOURCES := src tests bench demo hatch_build.py
 
 .NOTPARALLEL:
-.PHONY: help setup setup-agents setup-real-agents demo lock test test-host test-kernel test-real-agents \
+.PHONY: help setup setup-agents setup-real-agents setup-lab demo lock test test-host test-kernel test-real-agents \
         check lint types layers docs format bench clean distclean
 
 help: ## list these targets
@@ -34,12 +34,16 @@ lock: ## recompile requirements/*.txt; UPGRADE=1 takes newer versions
 
 test: test-host test-kernel ## all tests: those of the host, then the kernel's in the lab
 
-test-host: setup-agents ## the tests that need no special kernel
+# The first boot fetches a kernel; the tests should not be the ones to wait for it.
+setup-lab: setup
+	@.venv/bin/agentcgroup lab prepare
+
+test-host: setup-agents setup-lab ## the tests that need no special kernel
 	$(PYTHON) -m pytest --timeout 300 -m "not kernel and not agents" $(TESTS)
 
 # One boot for all kernel tests. The bytecode is written here because what the guest writes vanishes with it, and
 # compiling is slow in there.
-test-kernel: setup-agents ## the tests that need a modern kernel, in the lab
+test-kernel: setup-agents setup-lab ## the tests that need a modern kernel, in the lab
 	@$(PYTHON) -m compileall -q src tests
 	.venv/bin/agentcgroup lab run --memory $(LAB_MEMORY) --timeout $(LAB_TIMEOUT) -- \
 	    $(PYTHON) -m pytest --timeout 300 -m "kernel and not agents" --require-kernel -p no:cacheprovider $(TESTS)

@@ -52,6 +52,7 @@ class Controller:
         self.connections: list[Connection] = []
         self.grant: Callable[[wire.Request], bytes | None] = lambda _: wire.encode(wire.Grant(""))
         self.done: Callable[[Connection], bytes | None] = lambda _: wire.encode(wire.Done())
+        self.wait_ms = 0  # sent as WAIT before ``done`` is asked
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind(str(path))
         self._listener.listen(backlog)
@@ -87,6 +88,8 @@ class Controller:
                 if isinstance(message, wire.Request):
                     answer = self.grant(message)
                 elif isinstance(message, wire.End):
+                    if self.wait_ms:
+                        peer.send(wire.encode(wire.Wait(self.wait_ms)))
                     answer = self.done(connection)
                 if answer is not None:
                     peer.send(answer)

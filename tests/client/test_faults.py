@@ -169,6 +169,19 @@ def test_an_answer_that_comes_too_late_is_skipped(quick: Session, controller: Co
     assert controller.calls()[0].start.leaf == ""
 
 
+def test_a_controller_that_asks_for_time_gets_it(quick: Session, controller: Controller) -> None:
+    def done(_: object) -> bytes:
+        time.sleep(DEADLINE_MS / 1000 * 3)
+        return wire.encode(Done("decided\n"))
+
+    controller.done = done
+    _, err = _run(quick)
+    assert err == ""  # too late
+    controller.wait_ms = 5000
+    _, err = _run(quick)
+    assert err == "decided\n"
+
+
 def test_feedback_reaches_stderr_whole(quick: Session, controller: Controller) -> None:
     text = "".join(f"line {i}\n" for i in range(2000))
     controller.done = lambda _: wire.encode(Done(text))

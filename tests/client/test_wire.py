@@ -26,6 +26,7 @@ messages = st.one_of(
         wire.End, st.integers(-(2**31), 2**31 - 1), st.booleans(), u64, u64, u64, u64, st.dictionaries(text, text)
     ),
     st.builds(wire.Done, text),
+    st.builds(wire.Wait, u32),
     st.builds(wire.Note, u32, u32, u32, text, text, argv),
 )
 

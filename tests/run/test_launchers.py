@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ SOURCE = """
     subprocess.run("echo two", shell=True)
     subprocess.run(["bash", "-c", "echo three"])
 """
+UVX = shutil.which("uvx", path=f"{os.environ['PATH']}:{Path(__file__).parents[2] / '.cache/uv/bin'}")
 CALLS = ["echo one", "echo two", "echo three"]
 
 
@@ -69,7 +71,7 @@ def test_through_npm(tmp_path: Path, how: str) -> None:
     assert ran.commands == CALLS
 
 
-@pytest.mark.skipif(shutil.which("uvx") is None, reason="uvx is not installed on this machine")
+@pytest.mark.skipif(UVX is None, reason="uvx is not installed on this machine")
 def test_through_uvx(tmp_path: Path) -> None:
     """uvx with a local package whose command is the agent; nothing is fetched."""
     source = Path(agent(tmp_path, SOURCE)[2]).read_text()
@@ -82,7 +84,7 @@ def test_through_uvx(tmp_path: Path) -> None:
         '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
         '[project]\nname = "local-agent"\nversion = "1.0"\nscripts = {local-agent = "local_agent:main"}\n'
     )
-    line = ["uvx", "--offline", "--python", sys.executable, "--from", str(package), "local-agent"]
+    line = [str(UVX), "--offline", "--python", sys.executable, "--from", str(package), "local-agent"]
     ran = run(tmp_path, line, environment={"UV_CACHE_DIR": str(tmp_path / "cache")})
     assert ran.status == 0, ran.stderr
     assert ran.commands[-3:] == CALLS
@@ -102,6 +104,16 @@ def build_wheel(folder, settings=None, metadata=None):
         wheel.writestr(info + "RECORD", "")
     return name
 """
+
+
+def test_subshells_of_a_launcher_are_as_little_a_command_as_the_launcher(tmp_path: Path) -> None:
+    line = " ".join(agent(tmp_path, SOURCE))
+    script = tmp_path / "start.sh"
+    script.write_text(f"#!/bin/bash\n( (sleep 0.5; true); true )\nbash -c '(sleep 0.5; true); true'\n{line}\nexit 0\n")
+    script.chmod(0o755)
+    ran = run(tmp_path, [str(script)])
+    assert ran.commands == CALLS
+    assert ran.events("uncaught") == []
 
 
 def test_a_shell_script_that_is_the_agent_needs_to_be_named_so(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_path_catches_what_is_looked_up_and_counts_what_is_not(tmp_path: Path) -
 def test_processes_are_shown_by_the_name_of_the_shell(tmp_path: Path) -> None:
     source = """
         for shell in ("bash", "sh", "/bin/bash"):
-            print(subprocess.run([shell, "-c", "ps -o comm= -p $$; true"], capture_output=True, text=True).stdout.strip())
+            print(subprocess.check_output([shell, "-c", "ps -o comm= -p $$; true"], text=True).strip())
     """
     ran = surroundings.run(tmp_path, [], agent(tmp_path, source), "--placement", "mount")
     assert ran.stdout.split() == ["bash", "sh", "bash"]

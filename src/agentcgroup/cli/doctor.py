@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,18 +127,12 @@ def _plan() -> Plan | None:
 def _lab() -> Feature:
     """Whether the lab can boot: its commands are here, and a kernel is in the cache or can be fetched."""
     from agentcgroup.kernel.features import Feature
+    from agentcgroup.lab import cache, packages
 
     enables = "all of agentcgroup on a modern kernel, in a small virtual machine: agentcgroup lab run"
-    missing = [name for name in _LAB_COMMANDS if shutil.which(name) is None]
-    if not any(place.exists() for place in (Path(shutil.which("virtiofsd") or "/none"), *_VIRTIOFSD)):
-        missing.append("virtiofsd")
-    if missing:
-        fix = "as root: apt-get install qemu-system-x86 busybox-static zstd (see agentcgroup lab doctor)"
+    if missing := packages.missing():
+        fix = f"as root: {packages.install_line(missing)} (agentcgroup lab doctor says more)"
         return Feature("lab", False, f"missing: {', '.join(missing)}", enables, fix)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentcgroup/lab"
-    kernel = "a kernel is in the cache" if any(cache.rglob("vmlinux")) else "the first boot fetches a kernel (40 MB)"
+    loaded = cache.load(cache.root())
+    kernel = "the first boot fetches a kernel (40 MB)" if loaded is None else f"kernel {loaded[0].version} is here"
     return Feature("lab", True, f"its commands are here; {kernel}", enables)
-
-
-_LAB_COMMANDS = ("qemu-system-x86_64", "busybox", "zstd")
-_VIRTIOFSD = (Path("/usr/libexec/virtiofsd"), Path("/usr/lib/qemu/virtiofsd"))

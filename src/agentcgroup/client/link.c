@@ -44,6 +44,11 @@ bool link_receive(int link, enum wire_type type, unsigned deadline_ms, char *byt
         long size = SYS6(__NR_recvfrom, link, bytes, room, MSG_DONTWAIT_, 0, 0);
         if (size == -EAGAIN || size == -EINTR) continue;
         if (size <= 0) return false;
+        uint32_t more_ms;
+        if (wire_wait_ms(bytes, (size_t)size, &more_ms)) {
+            until = sys_now() + (uint64_t)more_ms * 1000000u;
+            continue;
+        }
         if (wire_type_of(bytes, (size_t)size) == type) return wire_one_blob(bytes, (size_t)size, blob);
     }
     return false;

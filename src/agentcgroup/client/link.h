@@ -1,5 +1,5 @@
 /* The connection to the controller, and the journal that stands in for it. Nothing here blocks for longer than the
- * deadline of the session, whatever the controller does. */
+ * deadline of the session, but where a living controller asks for more time. */
 #ifndef ACG_LINK_H
 #define ACG_LINK_H
 
@@ -16,7 +16,8 @@ int link_open(const struct client_config *block);
 bool link_send(int link, const char *bytes, size_t size);
 
 /* Waits for a packet of `type` and returns its blob in `blob` (inside `bytes`); false at the deadline and when the
- * controller hangs up. Other packets are skipped: an answer that came too late, a newer controller. */
+ * controller hangs up. A WAIT moves the deadline. Other packets are skipped: an answer that came too late, a newer
+ * controller. */
 bool link_receive(int link, enum wire_type type, unsigned deadline_ms, char *bytes, size_t room, struct piece *blob);
 
 /* Appends one packet to the journal in one write(2). */

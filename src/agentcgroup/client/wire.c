@@ -67,6 +67,13 @@ bool wire_one_blob(const char *bytes, size_t size, struct piece *blob) {
     return true;
 }
 
+bool wire_wait_ms(const char *bytes, size_t size, uint32_t *ms) {
+    if (wire_type_of(bytes, size) != WIRE_WAIT || size != WIRE_HEADER + 4) return false;
+    *ms = get_u32(bytes + WIRE_HEADER);
+    if (*ms > WIRE_WAIT_MAX_MS) *ms = WIRE_WAIT_MAX_MS;
+    return true;
+}
+
 bool wire_leaf_name(struct piece text, char *name) {
     while (text.size > 0 && text.at[text.size - 1] == 0) text.size--;
     if (text.size == 0 || text.size > LEAF_MAX) return false;

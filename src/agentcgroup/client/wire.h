@@ -15,6 +15,7 @@ enum wire_type {
     WIRE_END = 4,
     WIRE_DONE = 5,
     WIRE_NOTE = 6,
+    WIRE_WAIT = 7,
 };
 
 enum {
@@ -25,6 +26,7 @@ enum {
     WIRE_NOTE_ARGV_MAX = 4096,
     WIRE_END_POPULATED = 1, /* flags of END */
     WIRE_END_WAITS = 2,
+    WIRE_WAIT_MAX_MS = 600000,
     LEAF_MAX = 31,
     LEAF_SIZE = LEAF_MAX + 1, /* one entry of the pool */
 };
@@ -55,6 +57,9 @@ uint16_t wire_type_of(const char *bytes, size_t size);
 
 /* The only blob of a GRANT or a DONE; false when the packet is malformed. */
 bool wire_one_blob(const char *bytes, size_t size, struct piece *blob);
+
+/* The milliseconds of a WAIT, at most WIRE_WAIT_MAX_MS; false when the packet is malformed. */
+bool wire_wait_ms(const char *bytes, size_t size, uint32_t *ms);
 
 /* Copies a leaf name of 1 to 31 of a-z, 0-9 and '-' into `name` (LEAF_SIZE); false for anything else, since a
  * name becomes a path. The name may be followed by NULs only. */

@@ -26,6 +26,7 @@ _REQUEST = struct.Struct("<IQ")
 _START = struct.Struct("<IIIIQQ")
 _END = struct.Struct("<iIQQQQ")
 _NOTE = struct.Struct("<IIII")
+_WAIT = struct.Struct("<I")
 _LENGTH = struct.Struct("<I")
 _FLAG_POPULATED = 1
 _FLAG_WAITS = 2
@@ -91,6 +92,13 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """The controller needs more time for its answer: the client waits up to ``ms`` from now (at most 10 minutes)."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """A shell that is not a call; ``label`` is one of model.Label."""
 
@@ -102,9 +110,9 @@ class Note:
     argv: tuple[str, ...]  # cut at 4,096 bytes of argv_bytes
 
 
-Message = Request | Grant | Start | End | Done | Note
+Message = Request | Grant | Start | End | Done | Note | Wait
 
-_TYPES: dict[type[Message], int] = {Request: 1, Grant: 2, Start: 3, End: 4, Done: 5, Note: 6}
+_TYPES: dict[type[Message], int] = {Request: 1, Grant: 2, Start: 3, End: 4, Done: 5, Note: 6, Wait: 7}
 
 
 def encode(message: Message, sender: int = 0) -> bytes:
@@ -120,6 +128,8 @@ def encode(message: Message, sender: int = 0) -> bytes:
             body = _end_body(message)
         case Done():
             body = _blob(_bytes(message.text))
+        case Wait():
+            body = _WAIT.pack(message.ms)
         case Note():
             numbers = _NOTE.pack(message.pid, message.ppid, message.argv_bytes, 0)
             texts = _bytes(message.label), _bytes(message.agent), _argv_bytes(message.argv, NOTE_ARGV_MAX)
@@ -214,6 +224,8 @@ def _decode(packet: bytes) -> tuple[int, Message]:
         case 6:
             pid, ppid, argv_bytes, _ = body.numbers(_NOTE)
             message = Note(pid, ppid, argv_bytes, body.text(), body.text(), body.argv(NOTE_ARGV_MAX))
+        case 7:
+            message = Wait(*body.numbers(_WAIT))
         case _:
             raise WireError(f"a message of the unknown type {kind}")
     body.finish()

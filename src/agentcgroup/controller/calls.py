@@ -26,6 +26,8 @@ from agentcgroup.model import CallEnd, CallStart, Leftovers, Outcome
 from agentcgroup.trace.records import BackgroundEnd
 from agentcgroup.trace.writer import TraceWriter
 
+_STARTED_WITHIN_S = 1.0  # `nohup … &` needs a moment to become what it is, and more on a busy machine
+_DECIDED_WITHIN_MS = 5_000  # what a client is asked to wait for all that
 _GONE_WITHIN_S = 0.2  # a killed process that is still there after this is stuck in the kernel
 _KILLED_STATUS = int(signal.SIGKILL)  # as waitpid(2) gives it
 
@@ -53,7 +55,6 @@ class Calls:
     finished: Callable[[Call], None]
     timeout_s: float | None
     keep_background_s: float
-    patience_s: float  # `nohup … &` needs a moment to become what it is; less than the client's own patience
     running: dict[str, Call] = field(default_factory=dict)
     count: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -120,13 +121,15 @@ class Calls:
         stat = process.stat(client)
         sid = stat.sid if stat is not None else 0
         hangup = ignores_hangup(client)
+        if call.connection is not None and end.waits:
+            call.connection.send(wire.Wait(_DECIDED_WITHIN_MS))
         killed: set[int] = set()
         stay: frozenset[int] = frozenset()
-        settled = time.monotonic() + (self.patience_s if self.keep_background_s > 0 else 0)
+        settled = time.monotonic() + (_STARTED_WITHIN_S if self.keep_background_s > 0 else 0)
         deadline = settled + _GONE_WITHIN_S
         while time.monotonic() < deadline:
             # Asked before their ids are read: afterwards one may have become what it was about to be.
-            steady = {pid for pid in call.leaf.pids() if not is_starting(pid, call.start.argv)}
+            steady = {pid for pid in call.leaf.pids() if not is_starting(pid)}
             left = leftovers(call.leaf)
             stay = kept(left, sid, hangup) if self.keep_background_s > 0 and call.ended_by is None else frozenset()
             gone = {leftover.pid for leftover in left} - stay

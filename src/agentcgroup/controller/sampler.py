@@ -107,7 +107,8 @@ class UncaughtWatch:
         """The uncaught commands that an earlier look saw, each once; looks at ``pids`` for the next time."""
         found = []
         for suspect in self._pending:
-            if suspect.pid not in self.noted and (suspect.is_shell or suspect.ppid in self._past):
+            known = suspect.origin == self.root_pid or suspect.origin in self.noted
+            if not known and (suspect.is_shell or suspect.ppid in self._past):
                 self._past.add(suspect.pid)
                 found.append(suspect.command)
         self.count += len(found)
@@ -133,7 +134,7 @@ class UncaughtWatch:
             return None
         parent = process.cmdline(stat.ppid) or ()
         command = Uncaught(pid, process.exe(pid) or "", tuple(process.cmdline(pid) or ()), " ".join(parent[:2]))
-        return _Suspect(command, stat.ppid, is_shell)
+        return _Suspect(command, stat.ppid, is_shell, _origin(stat))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +144,18 @@ class _Suspect:
     command: Uncaught
     ppid: int
     is_shell: bool
+    origin: int  # the process that executed the program: itself, or for a subshell the one it was forked from
 
     @property
     def pid(self) -> int:
         return self.command.pid
+
+
+def _origin(stat: process.ProcessStat) -> int:
+    """The process that executed what ``stat`` runs: itself, or the nearest ancestor that is no mere fork."""
+    while stat.forked_only and (parent := process.stat(stat.ppid)) is not None:
+        stat = parent
+    return stat.pid
 
 
 def _larger(one: int | None, other: int | None) -> int | None:

@@ -37,7 +37,6 @@ _CLIENTS_LEAVE_WITHIN_S = 2.0  # at the end, for clients to report the calls tha
 _TRACK_EVERY_S = 0.1
 _SILENT_CALLS_EVERY_S = 0.5
 _TURNS_OF_A_CLIENT = 6  # accept, REQUEST, START, END, end of file, and one to spare
-_MOST_PATIENCE_S = 1.0
 _TERM_TO_KILL_S = 10.0  # after SIGTERM to `run`, before COMMAND is killed
 
 
@@ -128,7 +127,6 @@ class Session:
             finished=self._take_away,
             timeout_s=settings.call_timeout_s,
             keep_background_s=settings.keep_background_s,
-            patience_s=min(_MOST_PATIENCE_S, 0.6 * settings.client_deadline_ms / 1000),
         )
         self._pool = LeafPool(ground.run.pool, self._make_leaf, self._loop)
         self._watch = UncaughtWatch(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import ClassVar, Protocol, TypeAlias
 
 from agentcgroup.domain.leftovers import Leftover
+from agentcgroup.domain.shells import NAMES as SHELL_NAMES
 from agentcgroup.kernel import process
 from agentcgroup.kernel.cgroup import Cgroup
 from agentcgroup.kernel.counters import usage_from_text
@@ -177,11 +178,11 @@ def leftovers(leaf: Leaf) -> list[Leftover]:
 _STARTERS = frozenset({"nohup", "setsid"})  # for a moment they look like any background process
 
 
-def is_starting(pid: int, argv: tuple[str, ...]) -> bool:
-    """Whether a process may be about to become one that was started to stay: a fork of the command's shell (it still
-    has its ``argv``), or `nohup` or `setsid` itself."""
+def is_starting(pid: int) -> bool:
+    """Whether a process may be about to become one that was started to stay: a shell's fork that has not executed
+    anything yet, or `nohup` or `setsid` itself. Reads nothing that a fork bomb keeps locked."""
     stat = process.stat(pid)
-    return stat is not None and (stat.comm in _STARTERS or process.cmdline(pid) == argv)
+    return stat is not None and (stat.comm in _STARTERS or (stat.forked_only and stat.comm in SHELL_NAMES))
 
 
 def ignores_hangup(pid: int) -> bool:

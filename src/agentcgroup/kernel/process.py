@@ -20,6 +20,7 @@ from agentcgroup.errors import HostError
 PROC = Path("/proc")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_PF_FORKNOEXEC = 0x40  # include/linux/sched.h
 _GONE = (FileNotFoundError, ProcessLookupError, NotADirectoryError)
 
 
@@ -36,6 +37,7 @@ class ProcessStat:
     user_ticks: int
     system_ticks: int
     start_ticks: int
+    forked_only: bool = False  # has not executed a program since its fork (PF_FORKNOEXEC of its flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,9 @@ def stat(pid: int, proc: Path = PROC) -> ProcessStat | None:
         return None
     comm = head.partition(" (")[2]
     ppid, pgid, sid = (int(field) for field in fields[1:4])
-    return ProcessStat(pid, comm, fields[0], ppid, pgid, sid, int(fields[11]), int(fields[12]), int(fields[19]))
+    user, system, start = (int(fields[index]) for index in (11, 12, 19))
+    forked_only = bool(int(fields[6]) & _PF_FORKNOEXEC)
+    return ProcessStat(pid, comm, fields[0], ppid, pgid, sid, user, system, start, forked_only)
 
 
 def status_signals(pid: int | str = "self", proc: Path = PROC) -> SignalMasks | None:
@@ -77,7 +81,10 @@ def status_signals(pid: int | str = "self", proc: Path = PROC) -> SignalMasks | 
 
 
 def cmdline(pid: int, proc: Path = PROC) -> tuple[str, ...] | None:
-    """The arguments of a process (surrogateescape); empty for a kernel thread or a zombie."""
+    """The arguments of a process (surrogateescape); empty for a kernel thread or a zombie.
+
+    Unlike the other readers it needs the process's mmap lock: one that is preempted in the midst of a fork keeps it.
+    """
     text = _read(proc / str(pid) / "cmdline")
     if text is None:
         return None

@@ -25,7 +25,9 @@ static void expect(int holds, const char *what) {
 static void wire(struct piece input) {
     struct piece blob;
     char name[LEAF_SIZE];
+    uint32_t ms;
     wire_type_of(input.at, input.size);
+    if (wire_wait_ms(input.at, input.size, &ms)) expect(ms <= WIRE_WAIT_MAX_MS, "a wait is bounded");
     if (wire_one_blob(input.at, input.size, &blob))
         expect(blob.at >= input.at && blob.at + blob.size == input.at + input.size, "a blob ends with its message");
     if (wire_leaf_name(input, name)) expect(strlen(name) > 0 && !strpbrk(name, "/. "), "a leaf name is no path");

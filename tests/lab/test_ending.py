@@ -88,7 +88,7 @@ def test_a_timeout_is_status_124_and_says_so(place: Path) -> None:
     lab.wait_for_output()
     _, err = lab.process.communicate(timeout=20)
     assert lab.process.returncode == 124
-    assert b"did not end within 3 s" in err
+    assert b"did not end within 3.0 s" in err
     lab.assert_nothing_left()
 
 

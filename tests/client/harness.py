@@ -52,6 +52,7 @@ class Controller:
         self.connections: list[Connection] = []
         self.grant: Callable[[wire.Request], bytes | None] = lambda _: wire.encode(wire.Grant(""))
         self.done: Callable[[Connection], bytes | None] = lambda _: wire.encode(wire.Done())
+        self.news = b""  # sent when a call has begun
         self.wait_ms = 0  # sent as WAIT before ``done`` is asked
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind(str(path))
@@ -87,6 +88,8 @@ class Controller:
                 answer = None
                 if isinstance(message, wire.Request):
                     answer = self.grant(message)
+                elif isinstance(message, wire.Start) and self.news:
+                    answer = self.news
                 elif isinstance(message, wire.End):
                     if self.wait_ms:
                         peer.send(wire.encode(wire.Wait(self.wait_ms)))

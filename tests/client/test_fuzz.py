@@ -27,6 +27,7 @@ SEEDS: list[tuple[int, bytes]] = [
     (WIRE, wire.encode(wire.Done("killed\n" * 40))),
     (WIRE, wire.encode(wire.Request(1, 2))),
     (WIRE, wire.encode(wire.Wait(5000))),
+    (WIRE, wire.encode(wire.Refuse("no room\n"))),
     (WIRE, wire.grant_entry("c000001")),
     (BUILDER, bytes(range(256))),
     (RULES, TABLE + b"\0python3 -um claude\0npm exec claude\0bash\0-c\0eval x && pwd -P\0"),

@@ -19,14 +19,15 @@ leaf = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=wir
 argv = st.lists(text, max_size=6).map(tuple)
 
 messages = st.one_of(
-    st.builds(wire.Request, u32, u64),
+    st.builds(wire.Request, u32, u64, argv, text),
     st.builds(wire.Grant, leaf | st.just("")),
-    st.builds(wire.Start, u32, u32, u32, u32, u64, u64, leaf | st.just(""), text, text, text, argv),
+    st.builds(wire.Start, u32, u32, u32, u32, u64, u64, leaf | st.just(""), text, text, text, argv, text),
     st.builds(
         wire.End, st.integers(-(2**31), 2**31 - 1), st.booleans(), u64, u64, u64, u64, st.dictionaries(text, text)
     ),
     st.builds(wire.Done, text),
     st.builds(wire.Wait, u32),
+    st.builds(wire.Refuse, text),
     st.builds(wire.Note, u32, u32, u32, text, text, argv),
 )
 
@@ -75,8 +76,8 @@ def test_a_leaf_that_is_no_name_is_refused(name: str) -> None:
 
 
 def test_layout_of_start_as_documented() -> None:
-    start = wire.Start(1, 2, 3, 4, 5, 6, "c1", "claude", "", "/tmp", ("sh", "-c", "x"))
-    blobs = [b"c1", b"claude", b"", b"/tmp", b"sh\0-c\0x\0"]
+    start = wire.Start(1, 2, 3, 4, 5, 6, "c1", "claude", "", "/tmp", ("sh", "-c", "x"), "cpu:2")
+    blobs = [b"c1", b"claude", b"", b"/tmp", b"sh\0-c\0x\0", b"cpu:2"]
     body = struct.pack("<4I2Q", 1, 2, 3, 4, 5, 6) + b"".join(struct.pack("<I", len(b)) + b for b in blobs)
     assert wire.encode(start, 9) == b"ACG1" + struct.pack("<HHII", 3, 0, 16 + len(body), 9) + body
 

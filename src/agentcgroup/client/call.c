@@ -13,7 +13,7 @@
 #include "sys.h"
 #include "wire.h"
 
-enum { START_MAX = 73728, END_MAX = 32768, CWD_MAX = 4096, TOOL_CALL_ID_MAX = 256, PRINT_CHUNK = 4096 };
+enum { START_MAX = 81920, END_MAX = 32768, CWD_MAX = 4096, TOOL_CALL_ID_MAX = 256, PRINT_CHUNK = 4096 };
 
 /* Static, so that only the pages that are written cost anything. START is kept to the end: if the controller dies
  * meanwhile, it goes into the journal together with END. */
@@ -30,9 +30,20 @@ static struct {
     char done_bytes[WIRE_MAX];
 } call;
 
+/* EX_TEMPFAIL of sysexits.h: a command that was refused may be tried again. */
+enum { REFUSED_STATUS = 75 };
+
 static uint32_t cut(uint32_t size, uint32_t at) { return size < at ? size : at; }
 
 static void wire_text(struct message *m, const char *text) { wire_blob(m, text, str_length(text)); }
+
+static void wire_cut_text(struct message *m, const char *text, uint32_t at) {
+    wire_blob(m, text ? text : "", text ? cut((uint32_t)str_length(text), at) : 0);
+}
+
+static void wire_argv(struct message *m) { wire_blob(m, call.by->argv[0], cut(call.by->argv_bytes, WIRE_ARGV_MAX)); }
+
+static const char *hint(void) { return env_value(call.by->envp, piece_of("AGENT_RESOURCE_HINT")); }
 
 static void send_or_journal(const struct message *m) {
     if (!call.journaled && link_send(call.link, m->bytes, m->size)) return;
@@ -55,9 +66,10 @@ static void send_start(uint32_t pid, const char *agent, uint64_t started_ns) {
     wire_u64(m, started_ns);
     wire_text(m, call.leaf.name);
     wire_text(m, agent);
-    wire_blob(m, id ? id : "", id ? cut((uint32_t)str_length(id), TOOL_CALL_ID_MAX) : 0);
+    wire_cut_text(m, id, TOOL_CALL_ID_MAX);
     wire_text(m, cwd);
-    wire_blob(m, call.by->argv[0], cut(call.by->argv_bytes, WIRE_ARGV_MAX));
+    wire_argv(m);
+    wire_cut_text(m, hint(), WIRE_HINT_MAX);
     if (wire_end(m)) send_or_journal(m);
 }
 
@@ -96,11 +108,11 @@ static void print_text(struct piece text) {
     }
 }
 
-/* Nothing is left to decide about a command that ended by itself, left nothing and met no limit: the agent has its
- * result at once, and END is in the controller's socket before. */
+/* Nothing is left to decide about a command that ended by itself, left nothing, met no limit and about which the
+ * controller said nothing meanwhile: the agent has its result at once, and END is in the controller's socket before. */
 static bool must_wait(const struct ending *ending, struct findings found) {
     bool metered = call.leaf.name[0] && !(call.block->flags & CONFIG_NO_CGROUP);
-    return !metered || found.populated || found.eventful || (ending->status & 0x7f) != 0;
+    return !metered || found.populated || found.eventful || (ending->status & 0x7f) != 0 || link_has_mail(call.link);
 }
 
 static void send_end(const struct ending *ending, const struct counters *counters) {
@@ -122,7 +134,7 @@ static void send_end(const struct ending *ending, const struct counters *counter
     if (wire_end(&m)) send_or_journal(&m);
     if (call.journaled || !waits) return;
     struct piece text;
-    if (!link_receive(call.link, WIRE_DONE, call.block->deadline_ms, call.done_bytes, WIRE_MAX, &text)) {
+    if (!link_receive(call.link, WIRE_BIT(WIRE_DONE), call.block->deadline_ms, call.done_bytes, WIRE_MAX, &text)) {
         /* Nobody has confirmed it: the journal keeps it. The controller drops what it has got already. */
         call.journaled = true;
         link_journal(call.block, call.start.bytes, call.start.size);
@@ -137,6 +149,35 @@ static _Noreturn void end_as(int status) {
     sys_exit((status >> 8) & 0xff);
 }
 
+/* A command that declares what it needs is decided about before it begins. The words are searched for where an agent
+ * can write them; what they mean is the controller's business. */
+static bool declares(void) {
+    struct piece words = {call.by->argv[0], cut(call.by->argv_bytes, WIRE_ARGV_MAX)};
+    return hint() || piece_contains(words, piece_of("AGENT_RESOURCE_HINT")) ||
+           piece_contains(words, piece_of("resource:"));
+}
+
+/* Asks for a leaf, and waits in the queue if there is one: a signal ends us there as it would end the command. */
+static bool ask(const struct inherited *inherited) {
+    struct message *m = &call.start;
+    struct piece answer;
+    wire_begin(m, call.start_bytes, START_MAX, WIRE_REQUEST, call.self);
+    wire_u32(m, call.self);
+    wire_u64(m, call.by->requested_ns);
+    wire_argv(m);
+    wire_cut_text(m, hint(), WIRE_HINT_MAX);
+    if (!wire_end(m) || !link_send(call.link, m->bytes, m->size)) return false;
+    spawn_restore(inherited);
+    unsigned types = WIRE_BIT(WIRE_GRANT) | WIRE_BIT(WIRE_REFUSE);
+    unsigned type = link_receive(call.link, types, call.block->deadline_ms, call.done_bytes, WIRE_MAX, &answer);
+    spawn_prepare(&(struct inherited){0});
+    if (type == WIRE_REFUSE) {
+        print_text(answer);
+        sys_exit(REFUSED_STATUS);
+    }
+    return type == WIRE_GRANT && leaf_granted(call.block, answer, &call.leaf);
+}
+
 _Noreturn void call_run(const struct client_config *block, const struct invocation *by, const char *agent) {
     struct inherited inherited;
     struct counters counters;
@@ -148,10 +189,10 @@ _Noreturn void call_run(const struct client_config *block, const struct invocati
     spawn_prepare(&inherited);
     /* Without a cgroup, what the command leaves behind is found because it stays below us. */
     if (block->flags & CONFIG_NO_CGROUP) SYS2(__NR_prctl, PR_SET_CHILD_SUBREAPER, 1);
-    bool prepared = leaf_from_pool(block, &call.leaf);
+    bool prepared = !declares() && leaf_from_pool(block, &call.leaf);
     if (!prepared) { /* else the connection (some 40 us) can wait until the command is running */
         call.link = link_open(block);
-        if (!leaf_by_request(block, call.link, by->requested_ns, &call.leaf)) leaf_unmanaged(block, &call.leaf);
+        if (!ask(&inherited)) leaf_unmanaged(block, &call.leaf);
     }
     uint64_t started_ns = sys_now();
     long pid = spawn_command(block->real, by->argv, by->envp, &inherited, &call.leaf, &exec_error);

@@ -1,7 +1,6 @@
 /* Leaves from the pool or by request; the contract is in leaf.h. */
 #include "leaf.h"
 
-#include "link.h"
 #include "sys.h"
 
 enum { PATH_SIZE = 600, POOL_TRIES = 4 };
@@ -41,16 +40,8 @@ bool leaf_from_pool(const struct client_config *block, struct leaf *leaf) {
     return found;
 }
 
-bool leaf_by_request(const struct client_config *block, int link, uint64_t requested_ns, struct leaf *leaf) {
-    char bytes[256];
-    struct message request;
-    struct piece name;
+bool leaf_granted(const struct client_config *block, struct piece name, struct leaf *leaf) {
     *leaf = (struct leaf){.dir = -1};
-    wire_begin(&request, bytes, sizeof bytes, WIRE_REQUEST, sys_getpid());
-    wire_u32(&request, sys_getpid());
-    wire_u64(&request, requested_ns);
-    if (!wire_end(&request) || !link_send(link, bytes, request.size)) return false;
-    if (!link_receive(link, WIRE_GRANT, block->deadline_ms, bytes, sizeof bytes, &name)) return false;
     return use(block, name, leaf);
 }
 

@@ -14,8 +14,8 @@ struct leaf {
  * lives only as long as somebody, the controller, has it open. */
 bool leaf_from_pool(const struct client_config *block, struct leaf *leaf);
 
-/* Asks the controller on `link` for a leaf; false, and no leaf, when that fails. */
-bool leaf_by_request(const struct client_config *block, int link, uint64_t requested_ns, struct leaf *leaf);
+/* Uses the leaf that the controller granted; false, and no leaf, when there is none of that name. */
+bool leaf_granted(const struct client_config *block, struct piece name, struct leaf *leaf);
 
 /* No leaf: the cgroup `unmanaged`, if there is one. */
 void leaf_unmanaged(const struct client_config *block, struct leaf *leaf);

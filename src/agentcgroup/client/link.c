@@ -38,21 +38,24 @@ bool link_send(int link, const char *bytes, size_t size) {
     return link >= 0 && SYS6(__NR_sendto, link, bytes, size, MSG_NOSIGNAL_, 0, 0) == (long)size;
 }
 
-bool link_receive(int link, enum wire_type type, unsigned deadline_ms, char *bytes, size_t room, struct piece *blob) {
+unsigned link_receive(int link, unsigned types, unsigned deadline_ms, char *bytes, size_t room, struct piece *blob) {
     uint64_t until = sys_now() + (uint64_t)deadline_ms * 1000000u;
     while (link >= 0 && sys_ready(link, SYS_READABLE, until)) {
         long size = SYS6(__NR_recvfrom, link, bytes, room, MSG_DONTWAIT_, 0, 0);
         if (size == -EAGAIN || size == -EINTR) continue;
-        if (size <= 0) return false;
+        if (size <= 0) return 0;
         uint32_t more_ms;
         if (wire_wait_ms(bytes, (size_t)size, &more_ms)) {
             until = sys_now() + (uint64_t)more_ms * 1000000u;
             continue;
         }
-        if (wire_type_of(bytes, (size_t)size) == type) return wire_one_blob(bytes, (size_t)size, blob);
+        unsigned type = wire_type_of(bytes, (size_t)size);
+        if (type < 32 && (types & WIRE_BIT(type))) return wire_one_blob(bytes, (size_t)size, blob) ? type : 0;
     }
-    return false;
+    return 0;
 }
+
+bool link_has_mail(int link) { return link >= 0 && sys_ready(link, SYS_READABLE, 0); }
 
 void link_journal(const struct client_config *block, const char *bytes, size_t size) {
     if (block->journal[0] != '/') return;

@@ -16,6 +16,7 @@ enum wire_type {
     WIRE_DONE = 5,
     WIRE_NOTE = 6,
     WIRE_WAIT = 7,
+    WIRE_REFUSE = 8,
 };
 
 enum {
@@ -24,6 +25,7 @@ enum {
     WIRE_MAX = 98304,
     WIRE_ARGV_MAX = 65536,
     WIRE_NOTE_ARGV_MAX = 4096,
+    WIRE_HINT_MAX = 4096,
     WIRE_END_POPULATED = 1, /* flags of END */
     WIRE_END_WAITS = 2,
     WIRE_WAIT_MAX_MS = 600000,
@@ -55,7 +57,7 @@ bool wire_end(struct message *m);
 /* The type of a whole packet, or 0 when it is none of ours. */
 uint16_t wire_type_of(const char *bytes, size_t size);
 
-/* The only blob of a GRANT or a DONE; false when the packet is malformed. */
+/* The only blob of a GRANT, a DONE or a REFUSE; false when the packet is malformed. */
 bool wire_one_blob(const char *bytes, size_t size, struct piece *blob);
 
 /* The milliseconds of a WAIT, at most WIRE_WAIT_MAX_MS; false when the packet is malformed. */

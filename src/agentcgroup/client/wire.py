@@ -39,6 +39,8 @@ class Request:
 
     pid: int
     requested_ns: int
+    argv: tuple[str, ...] = ()  # cut at 65,536 bytes
+    hint: str = ""  # AGENT_RESOURCE_HINT of its environment, cut at 4,096 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Start:
     tool_call_id: str
     cwd: str
     argv: tuple[str, ...]  # cut at 65,536 bytes of argv_bytes
+    hint: str = ""  # AGENT_RESOURCE_HINT of its environment, cut at 4,096 bytes
 
     @property
     def key(self) -> tuple[int, int]:
@@ -99,6 +102,13 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Refuse:
+    """The controller does not let the command begin; ``text`` goes to its stderr, and its exit status is 75."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """A shell that is not a call; ``label`` is one of model.Label."""
 
@@ -110,23 +120,24 @@ class Note:
     argv: tuple[str, ...]  # cut at 4,096 bytes of argv_bytes
 
 
-Message = Request | Grant | Start | End | Done | Note | Wait
+Message = Request | Grant | Start | End | Done | Note | Wait | Refuse
 
-_TYPES: dict[type[Message], int] = {Request: 1, Grant: 2, Start: 3, End: 4, Done: 5, Note: 6, Wait: 7}
+_TYPES: dict[type[Message], int] = {Request: 1, Grant: 2, Start: 3, End: 4, Done: 5, Note: 6, Wait: 7, Refuse: 8}
 
 
 def encode(message: Message, sender: int = 0) -> bytes:
     """The packet of a message; ``sender`` is the pid of a client, 0 for the controller. WireError if it is too long."""
     match message:
         case Request():
-            body = _REQUEST.pack(message.pid, message.requested_ns)
+            numbers = _REQUEST.pack(message.pid, message.requested_ns)
+            body = numbers + _blob(_argv_bytes(message.argv, ARGV_MAX)) + _blob(_bytes(message.hint))
         case Grant():
             body = _blob(_leaf_bytes(message.leaf) if message.leaf else b"")
         case Start():
             body = _start_body(message)
         case End():
             body = _end_body(message)
-        case Done():
+        case Done() | Refuse():
             body = _blob(_bytes(message.text))
         case Wait():
             body = _WAIT.pack(message.ms)
@@ -207,14 +218,16 @@ def _decode(packet: bytes) -> tuple[int, Message]:
     message: Message
     match kind:
         case 1:
-            message = Request(*body.numbers(_REQUEST))
+            pid, requested = body.numbers(_REQUEST)
+            message = Request(pid, requested, body.argv(ARGV_MAX), body.text())
         case 2:
             message = Grant(_leaf_or_empty(body.blob()))
         case 3:
             client_pid, pid, ppid, size, requested, started = body.numbers(_START)
             leaf, agent, call_id, cwd = _leaf_or_empty(body.blob()), body.text(), body.text(), body.text()
             argv = body.argv(ARGV_MAX)
-            message = Start(client_pid, pid, ppid, size, requested, started, leaf, agent, call_id, cwd, argv)
+            ids = client_pid, pid, ppid, size, requested, started
+            message = Start(*ids, leaf, agent, call_id, cwd, argv, body.text())
         case 4:
             status, flags, ended, utime, stime, maxrss = body.numbers(_END)
             populated, waits = bool(flags & _FLAG_POPULATED), bool(flags & _FLAG_WAITS)
@@ -226,6 +239,8 @@ def _decode(packet: bytes) -> tuple[int, Message]:
             message = Note(pid, ppid, argv_bytes, body.text(), body.text(), body.argv(NOTE_ARGV_MAX))
         case 7:
             message = Wait(*body.numbers(_WAIT))
+        case 8:
+            message = Refuse(body.text())
         case _:
             raise WireError(f"a message of the unknown type {kind}")
     body.finish()
@@ -297,7 +312,8 @@ def _start_body(start: Start) -> bytes:
         start.client_pid, start.pid, start.ppid, start.argv_bytes, start.requested_ns, start.started_ns
     )
     leaf = _leaf_bytes(start.leaf) if start.leaf else b""
-    texts = leaf, _bytes(start.agent), _bytes(start.tool_call_id), _bytes(start.cwd), _argv_bytes(start.argv, ARGV_MAX)
+    names = leaf, _bytes(start.agent), _bytes(start.tool_call_id), _bytes(start.cwd)
+    texts = *names, _argv_bytes(start.argv, ARGV_MAX), _bytes(start.hint)
     return numbers + b"".join(map(_blob, texts))
 
 

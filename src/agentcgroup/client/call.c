@@ -11,6 +11,7 @@
 #include "signals.h"
 #include "spawn.h"
 #include "sys.h"
+#include "watchdog.h"
 #include "wire.h"
 
 enum { START_MAX = 81920, END_MAX = 32768, CWD_MAX = 4096, TOOL_CALL_ID_MAX = 256, PRINT_CHUNK = 4096 };
@@ -154,7 +155,7 @@ static _Noreturn void end_as(int status) {
 static bool declares(void) {
     struct piece words = {call.by->argv[0], cut(call.by->argv_bytes, WIRE_ARGV_MAX)};
     return hint() || piece_contains(words, piece_of("AGENT_RESOURCE_HINT")) ||
-           piece_contains(words, piece_of("resource:"));
+           piece_contains(words, piece_of("esource:")); /* also "Resource:" */
 }
 
 /* Asks for a leaf, and waits in the queue if there is one: a signal ends us there as it would end the command. */
@@ -206,6 +207,7 @@ _Noreturn void call_run(const struct client_config *block, const struct invocati
     release_descriptors();
     take_own_name();
     counters_open(&counters, call.leaf.name[0] ? call.leaf.dir : -1);
+    watchdog_over(call.link, call.leaf.dir);
     relay_until_end((uint32_t)pid, &ending);
     send_end(&ending, &counters);
     sentinel_reap();

@@ -8,6 +8,6 @@ __attribute__((used, aligned(16))) const struct client_config config = {
 #define ENDS(field) ((block)->field[sizeof(block)->field - 1] == 0)
 
 bool config_sound(const struct client_config *block) {
-    return block->version == CONFIG_VERSION && block->real[0] == '/' && ENDS(real) && ENDS(sock) && ENDS(pool) &&
+    return block->version == CONFIG_VERSION && block->real[0] == '/' && ENDS(oom_score_adj) && ENDS(real) && ENDS(sock) && ENDS(pool) &&
            ENDS(journal) && ENDS(agent_cgroup) && ENDS(calls_cgroup) && ENDS(calls_dir) && ENDS(rules);
 }

@@ -42,6 +42,7 @@ class ClientConfig:
     no_cgroup: bool = False
     inodes: tuple[int, ...] = ()  # st_ino of the stand-ins of this session
     device: int = 0  # st_dev of the stand-ins
+    oom_score_adj: int | None = None  # of commands, when that of the agent was lowered
 
     def pack(self) -> bytes:
         """The block as it lies in the binary; UsageError when a value does not fit."""
@@ -60,7 +61,7 @@ class ClientConfig:
             self.deadline_ms,
             *inodes,
             self.device,
-            b"",
+            b"" if self.oom_score_adj is None else b"%d" % self.oom_score_adj,
             _text("real", self.real, 255),
             _text("sock", self.sock, SOCKET_PATH_MAX),
             _text("pool", self.pool, 255),

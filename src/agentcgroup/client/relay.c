@@ -6,6 +6,7 @@
 #include "sentinel.h"
 #include "signals.h"
 #include "sys.h"
+#include "watchdog.h"
 
 /* A sentinel costs some 30 us at the end; most commands are over before anybody could want to signal them. */
 enum { SENTINEL_AFTER_NS = 5000000 };
@@ -32,7 +33,7 @@ static bool has_it(uint32_t pid, int signal, const siginfo_t *info) {
 }
 
 static void relay_one(uint32_t pid, int signal, siginfo_t *info) {
-    if (signal == SIGCHLD) return;
+    if (signal == SIGCHLD || watchdog_took(signal, info)) return;
     bool by_process = info->si_code == SI_USER || info->si_code == SI_QUEUE || info->si_code == SI_TKILL;
     uint32_t sender = by_process ? (uint32_t)info->si_pid : 0;
     if (sentinel_is(sender)) return;
@@ -46,8 +47,14 @@ static void relay_one(uint32_t pid, int signal, siginfo_t *info) {
     SYS2(__NR_kill, pid, signal);
 }
 
+/* What only a command that lasts is worth. */
+static void settle(void) {
+    sentinel_start();
+    watchdog_start();
+}
+
 static void stop_alike(uint32_t pid, int signal) {
-    sentinel_start(); /* to wake us, should somebody continue the command without us */
+    settle(); /* to wake us, should somebody continue the command without us */
     sentinel_watch(pid);
     signals_suffer(signal);
     sentinel_watch(0);
@@ -75,7 +82,7 @@ void relay_until_end(uint32_t pid, struct ending *ending) {
         if (got != 0 && got != -EINTR) break;
         siginfo_t info;
         int signal = signals_wait(&info, sentinel_running() ? NULL : &patience);
-        if (signal == -EAGAIN) sentinel_start();
+        if (signal == -EAGAIN) settle();
         if (signal == SIGCHLD) reap_orphans(pid);
         if (signal > 0) relay_one(pid, signal, &info);
     }

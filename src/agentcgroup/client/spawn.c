@@ -10,6 +10,7 @@
 #include <linux/sched.h>
 #include <linux/signal.h>
 
+#include "config.h"
 #include "signals.h"
 #include "sys.h"
 
@@ -38,6 +39,14 @@ void spawn_restore(const struct inherited *inherited) {
     signals_block(inherited->mask);
 }
 
+/* The agent shall be the last to go when memory runs out, its commands as likely as any process. */
+static void restore_oom_score(void) {
+    if (!config.oom_score_adj[0]) return;
+    int file = sys_open(AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY, 0);
+    SYS3(__NR_write, file, config.oom_score_adj, str_length(config.oom_score_adj));
+    sys_close(file);
+}
+
 static int child(void *argument) {
     struct start *start = argument;
     if (start->procs >= 0) start->placed = SYS3(__NR_write, start->procs, "0", 1) == 1;
@@ -46,6 +55,7 @@ static int child(void *argument) {
     SYS2(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL);
     if (sys_getppid() != start->parent) return 128 + SIGKILL;
     if (start->inherited->is_subreaper) SYS2(__NR_prctl, PR_SET_CHILD_SUBREAPER, 1);
+    restore_oom_score();
     spawn_restore(start->inherited);
     start->error = (int)-SYS3(__NR_execve, start->path, start->argv, start->envp);
     return spawn_exec_status(start->error);

@@ -190,6 +190,20 @@ def kill_descendants(pid: int, timeout: float = 5.0, proc: Path = PROC) -> int:
             time.sleep(0.002)  # killed, but not gone yet
 
 
+def lower_oom_score(by: int, proc: Path = PROC) -> int | None:
+    """Lower the own oom_score_adj (proc(5): -1000 to 1000, inherited by children); what it was, or None if refused.
+
+    Needs CAP_SYS_RESOURCE, unless it was lower before.
+    """
+    file = proc / "self" / "oom_score_adj"
+    try:
+        before = int(file.read_text())
+        file.write_text(str(max(-1000, before - by)))
+    except (OSError, ValueError):
+        return None
+    return before
+
+
 def become_subreaper(enable: bool = True) -> None:
     """Make orphaned descendants children of this process instead of init's (PR_SET_CHILD_SUBREAPER, 3.4)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, int(enable))

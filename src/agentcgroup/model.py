@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     FAILED = "failed"  # non-zero exit status, or a signal of its own making
     OOM = "oom"  # memory.events of its cgroup counted an oom_kill
     PIDS = "pids"  # it failed, and pids.events of its cgroup counted a refused fork
+    KILLED = "killed"  # the policy ended it, as its last resort
     TIMED_OUT = "timed-out"  # the controller ended it at its deadline
     CLIENT_KILLED = "client-killed"  # the agent killed the client: the tree of the call was killed with it
     SESSION_ENDED = "session-ended"  # still running when the agent ended

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from agentcgroup.client import wire
 from agentcgroup.controller.server import Connection
@@ -21,8 +22,9 @@ from agentcgroup.domain.leaf import Leaf, ignores_hangup, is_starting, leftovers
 from agentcgroup.domain.leftovers import kept
 from agentcgroup.errors import CgroupError
 from agentcgroup.feedback.text import explain
+from agentcgroup.feedback.told import Told
 from agentcgroup.kernel import process
-from agentcgroup.model import CallEnd, CallStart, Leftovers, Outcome
+from agentcgroup.model import CallEnd, CallStart, Leftovers, Limits, Outcome
 from agentcgroup.trace.records import BackgroundEnd
 from agentcgroup.trace.writer import TraceWriter
 
@@ -39,12 +41,23 @@ class Call:
     start: CallStart
     leaf: Leaf
     connection: Connection | None
+    limits: Limits  # as they are now
     timer: asyncio.TimerHandle | None = None
     ended_by: Outcome | None = None
     why: str = ""
     sampled_peak_bytes: int | None = None
     ending: bool = False  # END came, or its client is gone
     background: bool = False  # its command has ended, something was started to stay
+
+
+class Observer(Protocol):
+    """Who else is concerned with the calls of a session."""
+
+    def told(self, call: Call, end: CallEnd) -> Told:
+        """What has to be told of a call that has just ended, beyond its own record."""
+
+    def ended(self, call: Call, end: CallEnd | None) -> None:
+        """A call is over, its record is written and its domain may be taken away."""
 
 
 @dataclass(slots=True)
@@ -55,13 +68,15 @@ class Calls:
     finished: Callable[[Call], None]
     timeout_s: float | None
     keep_background_s: float
+    observer: Observer | None = None
+    budget_bytes: int | None = None  # of all calls together, for the advice
     running: dict[str, Call] = field(default_factory=dict)
     count: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def begin(self, start: CallStart, leaf: Leaf, connection: Connection | None) -> Call:
         """A call has started: record it, set its deadline."""
-        call = Call(start, leaf, connection)
+        call = Call(start, leaf, connection, start.limits)
         self.running[start.call] = call
         self.count += 1
         if connection is not None:
@@ -161,7 +176,7 @@ class Calls:
         usage = with_rusage(
             call.leaf.usage(end.counters), end.utime_us, end.stime_us, end.maxrss_bytes, call.sampled_peak_bytes
         )
-        how, reason = outcome.judge(end.wait_status, usage, call.start.limits, call.ended_by, call.why)
+        how, reason = outcome.judge(end.wait_status, usage, call.limits, call.ended_by, call.why)
         status, number = outcome.split_wait_status(end.wait_status)
         record = CallEnd(
             call=call.start.call,
@@ -176,12 +191,19 @@ class Calls:
         )
         self.trace.call_end(record)
         if call.connection is not None and end.waits:
-            call.connection.send(wire.Done(explain(record, call.start.limits)))
+            told = Told() if self.observer is None else self.observer.told(call, record)
+            text = explain(record, call.limits, argv=call.start.argv, told=told, budget_bytes=self.budget_bytes)
+            call.connection.send(wire.Done(text))
         if left.kept:
             self._keep(call)
         else:
-            del self.running[call.start.call]
-            self.finished(call)
+            self._leave(call, record)
+
+    def _leave(self, call: Call, end: CallEnd | None) -> None:
+        self.running.pop(call.start.call, None)
+        if self.observer is not None:
+            self.observer.ended(call, end)
+        self.finished(call)
 
     def _keep(self, call: Call) -> None:
         call.background = True
@@ -206,7 +228,7 @@ class Calls:
             with suppress(CgroupError):
                 call.leaf.kill()
         self.trace.background_end(BackgroundEnd(call.start.call, reason, call.leaf.usage()))
-        self.finished(call)
+        self._leave(call, None)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from agentcgroup.client import wire
 from agentcgroup.controller.calls import Calls
+from agentcgroup.controller.control import Control
 from agentcgroup.controller.pool import LeafPool
 from agentcgroup.controller.sampler import UncaughtWatch
 from agentcgroup.controller.server import Connection
@@ -31,6 +32,7 @@ class Clients:
     calls: Calls
     watch: UncaughtWatch
     limits: Limits
+    control: Control | None = None
     unmanaged: int = 0
     _granted: dict[Connection, str] = field(default_factory=dict)  # asked for, not yet started
     _silent: set[Connection] = field(default_factory=set)  # connected, have not said START
@@ -53,9 +55,10 @@ class Clients:
             if call := self.calls.running.get(connection.call):
                 self.calls.end(call, message)
         elif isinstance(message, wire.Request):
-            name = self.pool.take()
-            self._granted[connection] = name
-            connection.send(wire.Grant(name))
+            if self.control is None:
+                self.give(connection, self.pool.take())
+            else:
+                self.control.asked(connection, message)
         elif isinstance(message, wire.Note):
             self._silent.discard(connection)
             self.watch.noted.add(connection.pid or message.pid)
@@ -66,10 +69,17 @@ class Clients:
         silent = connection in self._silent
         self._silent.discard(connection)
         self._granted.pop(connection, None)
+        if self.control is not None:
+            self.control.left(connection)
         if call := self.calls.running.get(connection.call):
             self.calls.lost(call)
         elif silent:
             asyncio.get_running_loop().call_later(_ORPHAN_CHECK_S, self.adopt_orphans)
+
+    def give(self, connection: Connection, name: str) -> None:
+        """Grant a leaf (empty: none can be had)."""
+        self._granted[connection] = name
+        connection.send(wire.Grant(name))
 
     def start(self, connection: Connection | None, start: wire.Start) -> CallStart:
         """Record a call that began; it is unmanaged unless it is in a leaf that was its to take."""
@@ -93,9 +103,11 @@ class Clients:
             tool_call_id=start.tool_call_id,
             pid=start.pid,
             client_pid=pid,
-            limits=self.limits if managed and self.tree is not None else Limits(),
+            limits=self._limits(start.leaf) if managed else Limits(),
         )
-        self.calls.begin(begun, self._leaf(begun), connection)
+        call = self.calls.begin(begun, self._leaf(begun), connection)
+        if self.control is not None and managed:
+            self.control.began(call, start.hint)
         return begun
 
     def read_journal(self, data: bytes) -> None:
@@ -154,6 +166,11 @@ class Clients:
                 del self._granted[other]
                 return True
         return False
+
+    def _limits(self, leaf: str) -> Limits:
+        if self.tree is None:
+            return Limits()
+        return self.limits if self.control is None else self.control.limits_of(leaf)
 
     def _leaf(self, start: CallStart) -> Leaf:
         if start.managed and self.tree is not None:

@@ -1,7 +1,8 @@
 """Leaves prepared ahead of time, so that a client need not wait for one.
 
 Each free leaf is a 32-byte grant in a FIFO: a client reads one grant in one read(2), which the kernel serialises, and
-owns the leaf. The controller learns of it from the client's START and refills. When the FIFO is empty, the client asks.
+owns the leaf. The controller learns of it from the client's START and refills. When the FIFO is empty, the client asks:
+so the leaves that lie in it are also the tickets for calls that may begin without a decision.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class LeafPool:
         self._count = 0
         self._filling = False
         self._target = _LEAST
+        self._ration = _MOST
+        self._spare: list[str] = []  # leaves that were taken back from the FIFO
         self.free: dict[str, None] = {}  # granted through the FIFO, not yet claimed; in order
         os.mkfifo(path, 0o600)
         # Read-write, so that there is always a reader and a writer and no end of file.
@@ -39,6 +42,13 @@ class LeafPool:
     def take(self) -> str:
         """A new leaf for a client that asked; empty when none can be made."""
         return self._new()
+
+    def ration(self, tickets: int) -> None:
+        """At most so many calls may begin without asking; leaves beyond that are taken back from the FIFO."""
+        self._ration = tickets
+        while len(self.free) > tickets and (name := self._take_back()):
+            self._spare.append(name)
+        self.fill()
 
     def claimed(self, name: str, running: int) -> bool:
         """A client took ``name`` from the FIFO. False when it was not there to be taken."""
@@ -51,18 +61,18 @@ class LeafPool:
 
     def fill(self) -> None:
         """Refill, one leaf per turn of the loop, so that messages never wait for it."""
-        if not self._filling and len(self.free) < self._target:
+        if not self._filling and len(self.free) < min(self._target, self._ration):
             self._filling = True
             self._loop.call_soon(self._fill_one)
 
     def close(self) -> None:
         """No more grants."""
-        self._target = 0
+        self._target = self._ration = 0
         os.close(self._fifo)
 
     def _fill_one(self) -> None:
         self._filling = False
-        if len(self.free) < self._target and self._add():
+        if len(self.free) < min(self._target, self._ration) and self._add():
             self.fill()
 
     def _add(self) -> bool:
@@ -73,7 +83,19 @@ class LeafPool:
         os.write(self._fifo, wire.grant_entry(name))
         return True
 
+    def _take_back(self) -> str:
+        """The next leaf in the FIFO; empty when clients have taken all of them."""
+        try:
+            entry = os.read(self._fifo, wire.GRANT_SIZE)
+        except BlockingIOError:
+            return ""
+        name = entry.rstrip(b"\0").decode("ascii")
+        del self.free[name]
+        return name
+
     def _new(self) -> str:
+        if self._spare:
+            return self._spare.pop()
         self._count += 1
         name = f"c{self._count:06d}"
         return name if self._make(name) else ""

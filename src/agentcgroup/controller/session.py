@@ -13,11 +13,14 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agentcgroup import __version__
 from agentcgroup.client.image import ClientConfig
 from agentcgroup.controller.calls import Call, Calls
 from agentcgroup.controller.clients import Clients
+from agentcgroup.controller.control import Control
+from agentcgroup.controller.decider import Decider
 from agentcgroup.controller.host import Ground
 from agentcgroup.controller.launch import fork
 from agentcgroup.controller.pool import LeafPool
@@ -27,16 +30,21 @@ from agentcgroup.controller.settings import Settings
 from agentcgroup.domain.budget import session_limits
 from agentcgroup.domain.leaf import Leaf, ProcessLeaf, process_table
 from agentcgroup.errors import CgroupError
+from agentcgroup.feedback.budget import budget_text
 from agentcgroup.kernel import process
 from agentcgroup.model import Limits, Usage, UsageSource
 from agentcgroup.trace.records import Host, SessionEnd, SessionStart
 from agentcgroup.trace.samples import SampleSpool
 from agentcgroup.trace.writer import TraceWriter
 
+if TYPE_CHECKING:
+    from agentcgroup.controller.onlooker import Onlooker
+
 _CLIENTS_LEAVE_WITHIN_S = 2.0  # at the end, for clients to report the calls that were stopped
 _TRACK_EVERY_S = 0.1
 _SILENT_CALLS_EVERY_S = 0.5
 _TURNS_OF_A_CLIENT = 6  # accept, REQUEST, START, END, end of file, and one to spare
+_OOM_SCORE_BELOW = 300  # of 1000: on a full host the agent and its controller shall be among the last to go
 _TERM_TO_KILL_S = 10.0  # after SIGTERM to `run`, before COMMAND is killed
 
 
@@ -50,10 +58,17 @@ class Result:
 
 
 class Session:
-    """Controls one session on prepared ``ground``. ``await run()`` once."""
+    """Controls one session on prepared ``ground``. ``await run()`` once.
 
-    def __init__(self, settings: Settings, ground: Ground, trace: TraceWriter) -> None:
+    ``shown``: the decider wants to know of the session even where nothing can be decided over it.
+    """
+
+    def __init__(
+        self, settings: Settings, ground: Ground, trace: TraceWriter, decider: Decider, *, shown: bool = False
+    ) -> None:
+        self._shown = shown
         self._settings = settings
+        self._decider = decider
         self._ground = ground
         self._trace = trace
         self._spool = SampleSpool(trace.folder)
@@ -62,13 +77,18 @@ class Session:
         self._removals: list[Leaf] = []
         self._journal_read = 0
         self._root_pid = 0
+        self._oom_score_adj: int | None = None  # what it was before, when the agent's could be lowered
+        self._control: Control | None = None
+        self._onlooker: Onlooker | None = None
         self._baseline: Usage | None = None
 
     async def run(self) -> Result:
         """Start COMMAND, control its calls until it ends, clean up. Raises UsageError or HostError before the start."""
         settings, ground = self._settings, self._ground
         environment = {**os.environ, **settings.environment, "AGENTCGROUP_SESSION": settings.session}
+        environment.update(self._budget())
         environment.update(ground.stand_ins.environment(environment))
+        self._oom_score_adj = process.lower_oom_score(_OOM_SCORE_BELOW)
         if ground.tree is None:
             process.become_subreaper()
         child = fork(settings.argv, environment, self._steps())
@@ -85,7 +105,9 @@ class Session:
             child.release()
             self._trace.session_start(self._session_start())  # no client is heard before the loop runs
             started = True
-            self._forward_signals(child.pid)
+            self._forward_signals()
+            if (governed := self._control or self._onlooker) is not None:
+                self._decider.start(governed)
             self._track()
             self._look_for_silent_calls()
             self._sample()
@@ -95,6 +117,21 @@ class Session:
                 self._disassemble()
         await self._finish()
         return self._conclude(wait_status)
+
+    def _budget(self) -> dict[str, str]:
+        """The variables that tell the agent what its commands may use; none where nothing limits them."""
+        tree = self._ground.tree
+        if tree is None or not self._ground.counts_memory:
+            return {}
+        text = budget_text(
+            budget_bytes=tree.calls.read_max("memory.max"),
+            call_bytes=self._settings.budget.call_memory_bytes,
+            pids_max=tree.limits_of_a_call.pids_max,
+            timeout_s=self._settings.call_timeout_s,
+        )
+        file = self._ground.run.path / "budget.txt"
+        file.write_text(text.body)
+        return {"AGENTCGROUP_BUDGET": text.line, "AGENTCGROUP_BUDGET_FILE": str(file)}
 
     def _steps(self) -> list[Callable[[], None]]:
         tree = self._ground.tree
@@ -116,6 +153,7 @@ class Session:
             calls_cgroup=f"{own}/calls" if tree else "",
             calls_dir=str(tree.calls.path) if tree else "",
             rules=self._settings.rules,
+            oom_score_adj=self._oom_score_adj,
         )
 
     def _assemble(self) -> None:
@@ -135,11 +173,38 @@ class Session:
             root_pid=self._root_pid,
         )
         self._clients = Clients(ground.tree, self._pool, self._calls, self._watch, limits)
+        self._govern()
         self._server = Server(ground.run.socket, self._clients, self._loop)
         self._sampler = Sampler(
             self._spool, ground.tree, lambda: self._calls.running.values(), self._agent_pids, ground.counts_memory
         )
         self._pool.fill()
+
+    def _govern(self) -> None:
+        """With the memory controller: let a policy decide over the calls."""
+        tree, settings = self._ground.tree, self._settings
+        if tree is None or not self._ground.counts_memory:
+            if self._shown:
+                from agentcgroup.controller.onlooker import Onlooker  # only for a daemon
+
+                self._onlooker = Onlooker(
+                    settings.session, tree, self._calls, self._trace, settings.priority, self._terminate
+                )
+            return
+        self._control = Control(
+            name=settings.session,
+            tree=tree,
+            calls=self._calls,
+            pool=self._pool,
+            trace=self._trace,
+            decider=self._decider,
+            priority=settings.priority,
+            call_bytes=settings.budget.call_memory_bytes,
+            give=self._clients.give,
+            terminate=self._terminate,
+        )
+        self._calls.observer = self._clients.control = self._control
+        self._calls.budget_bytes = tree.calls.read_max("memory.max")
 
     def _make_leaf(self, name: str) -> bool:
         if self._ground.tree is None:
@@ -180,19 +245,24 @@ class Session:
             if pid == self._root_pid and not self._ended.done():
                 self._ended.set_result(status)
 
-    def _forward_signals(self, pid: int) -> None:
+    def _forward_signals(self) -> None:
         """SIGTERM and SIGHUP go on to COMMAND; those of the terminal reach it by themselves."""
-
-        def forward(number: int) -> None:
-            os.kill(pid, number)
-            self._loop.call_later(_TERM_TO_KILL_S, self._kill_command)
 
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
-                self._loop.add_signal_handler(number, forward, number)
+                self._loop.add_signal_handler(number, self._end_command, number)
         for number in (signal.SIGINT, signal.SIGQUIT):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._loop.add_signal_handler(number, lambda: None)
+
+    def _terminate(self, reason: str) -> None:
+        """An operator ends the session."""
+        self._end_command(signal.SIGTERM)
+
+    def _end_command(self, number: int) -> None:
+        if not self._ended.done():
+            os.kill(self._root_pid, number)
+            self._loop.call_later(_TERM_TO_KILL_S, self._kill_command)
 
     def _kill_command(self) -> None:
         if not self._ended.done():
@@ -272,6 +342,10 @@ class Session:
             await asyncio.sleep(0)
 
     def _disassemble(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        if self._onlooker is not None:
+            self._onlooker.close()
         self._server.close()
         self._pool.close()
         self._spool.close()

@@ -24,7 +24,7 @@ def split_wait_status(wait_status: int) -> tuple[int, int]:
 def judge(wait_status: int, usage: Usage, limits: Limits, ended_by: Outcome | None, why: str) -> tuple[Outcome, str]:
     """The outcome of a call and its reason in words (empty when there is nothing to explain).
 
-    ``ended_by``: TIMED_OUT, CLIENT_KILLED or SESSION_ENDED when the controller ended the call, with ``why``.
+    ``ended_by``: TIMED_OUT, KILLED, CLIENT_KILLED or SESSION_ENDED when the controller ended the call, with ``why``.
     """
     status, number = split_wait_status(wait_status)
     if usage.oom_kill_events:

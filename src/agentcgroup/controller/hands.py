@@ -1,0 +1,129 @@
+"""The hands of a session: carries actions out on its cgroups, in the background, and records what was done and why.
+
+What cannot be done is recorded (``freeze-refused``) and never raised: a host that offers less must not end a session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import replace
+
+from agentcgroup.controller.cases import Case
+from agentcgroup.domain.tree import SessionTree
+from agentcgroup.enforce.cgroups import CgroupEnforcer
+from agentcgroup.enforce.result import Result
+from agentcgroup.errors import CgroupError
+from agentcgroup.kernel.cgroup import Cgroup
+from agentcgroup.policy.hints import Hint, Level
+from agentcgroup.policy.world import Freeze, Limit, Priority, Protect, Reclaim, Thaw, Tripwire
+
+_FREEZE_CONFIRMED_WITHIN_S = 5.0
+#: cpu.weight of sessions, and of calls that declare a priority: a step is a factor of four.
+WEIGHTS = {Priority.LOW: 25, Priority.NORMAL: 100, Priority.HIGH: 400}
+
+
+class Hands:
+    """Acts on ``tree``; ``note(call, action, reason)`` records. On the loop of the session; close it at the end."""
+
+    def __init__(self, tree: SessionTree, note: Callable[[str | None, str, str], None]) -> None:
+        self._tree = tree
+        self._note = note
+        self._enforcer = CgroupEnforcer()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def close(self) -> None:
+        """What has not begun never does."""
+        for task in self._tasks:
+            task.cancel()
+        self._enforcer.close()
+
+    def on_leaf(self, case: Case, action: Limit | Reclaim | Freeze | Thaw) -> None:
+        """Carry out an action on the leaf of a call, and keep its case up to date."""
+        leaf = self._tree.calls.child(case.call)
+        verb = type(action).__name__.lower()
+        self._note(case.call, verb, action.reason)
+        match action:
+            case Limit():
+                high, most = action.high_bytes, action.max_bytes
+                case.limits = replace(case.limits, memory_high_bytes=high, memory_max_bytes=most)
+                self._spawn(self._limit(case, leaf, action))
+            case Reclaim():
+                self._do(case.call, verb, self._enforcer.reclaim(leaf, action.bytes))
+            case Freeze():
+                case.frozen.begin()
+                self._do(case.call, verb, self._enforcer.freeze(leaf, timeout_s=_FREEZE_CONFIRMED_WITHIN_S))
+            case Thaw():
+                case.frozen.end()
+                if case.held.since_s is None:  # else the operator thaws it
+                    self._do(case.call, verb, self._enforcer.thaw(leaf))
+
+    def protect(self, action: Protect) -> None:
+        """Set memory.low and memory.min of the session, and memory.min of the agent in it."""
+        for cgroup in (self._tree.session, self._tree.agent):
+            low = action.low_bytes if cgroup == self._tree.session else action.min_bytes
+            self._do(None, "protect", self._enforcer.protect(cgroup, low, action.min_bytes))
+
+    def stretch(self, action: Tripwire) -> None:
+        """Set memory.high of calls/."""
+        calls = self._tree.calls
+        work = self._enforcer.set_limits(calls, action.high_bytes, calls.read_max("memory.max"))
+        self._do(None, "tripwire", work)
+
+    def hold(self, case: Case, frozen: bool) -> None:
+        """Freeze a call for an operator, or let it go on unless a policy has frozen it as well.
+
+        Each leaf by itself, since the client of a call thaws its leaf, and no more, when the controller is gone.
+        """
+        leaf = self._tree.calls.child(case.call)
+        if frozen:
+            case.held.begin()
+            self._do(case.call, "freeze", self._enforcer.freeze(leaf, timeout_s=_FREEZE_CONFIRMED_WITHIN_S))
+        else:
+            case.held.end()
+            if case.frozen.since_s is None:
+                self._do(case.call, "thaw", self._enforcer.thaw(leaf))
+
+    def weigh_session(self, priority: Priority) -> None:
+        """Set cpu.weight of the session by its priority."""
+        _weigh(self._tree.session, WEIGHTS[priority])
+
+    def weigh_call(self, case: Case) -> None:
+        """Set cpu.weight of a leaf by what its call declares, if it does."""
+        if (weight := _declared_weight(case.hint)) is not None:
+            _weigh(self._tree.calls.child(case.call), weight)
+
+    async def _limit(self, case: Case, leaf: Cgroup, action: Limit) -> None:
+        ceiling = self._tree.calls.read_max("memory.max")
+        async with case.turn:  # the writes are made in threads, and the last one shall be the last
+            work = self._enforcer.set_limits(leaf, action.high_bytes, action.max_bytes, ceiling)
+            await self._report(case.call, "limit", work)
+
+    def _do(self, call: str | None, verb: str, work: Awaitable[Result]) -> None:
+        self._spawn(self._report(call, verb, work))
+
+    async def _report(self, call: str | None, verb: str, work: Awaitable[Result]) -> None:
+        """Wait for what the enforcer does, and record why it could not."""
+        result = await work
+        if not result.done and result.why:
+            self._note(call, f"{verb}-refused", result.why)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _weigh(cgroup: Cgroup, weight: int) -> None:
+    with suppress(CgroupError):  # the cpu controller may not be ours
+        cgroup.write("cpu.weight", weight)
+
+
+def _declared_weight(hint: Hint) -> int | None:
+    """cpu.weight (1..10000, 100 is usual) by a declared need of CPU, else by a declared priority; None: neither."""
+    if hint.cpu is None:
+        return None if hint.priority is None else WEIGHTS[hint.priority]
+    if isinstance(hint.cpu, Level):
+        return 50 if hint.cpu is Level.LOW else 200
+    return max(1, min(10_000, round(100 * hint.cpu)))

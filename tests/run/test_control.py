@@ -1,0 +1,127 @@
+"""Control over the calls of one session, live: hints, queueing, the ladder, feedback. Needs the memory controller."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from agentcgroup.model import Outcome
+from agentcgroup.trace.records import Action
+from tests.run.running import Ran, agent, processes_with, run, shown, start
+
+pytestmark = pytest.mark.kernel
+
+HOLD = "/usr/bin/python3 -S -c 'import time; x = b\"x\" * ({mib} << 20); time.sleep({seconds})'"
+CGROUP = "d=/sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)"
+
+
+def actions(ran: Ran, kind: str = "") -> list[Action]:
+    """What was done in the session, in order."""
+    found = [event.body for event in ran.trace.sessions[0].events if isinstance(event.body, Action)]
+    return [action for action in found if kind in ("", action.action)]
+
+
+def together(count: int, mib: int, seconds: float, hint: str = "") -> str:
+    """Source of an agent that starts ``count`` calls at once, each holding memory for a while."""
+    command = hint + HOLD.format(mib=mib, seconds=seconds)
+    return f"""
+        command = {command!r}
+        many = [subprocess.Popen(["bash", "-c", command], start_new_session=True) for _ in range({count})]
+        print(sorted(process.wait() for process in many))
+    """
+
+
+def test_a_call_in_a_roomy_session_is_left_alone(tmp_path: Path) -> None:
+    ran = run(tmp_path, agent(tmp_path, together(3, 20, 0.5)), "--memory", "1g")
+    assert ran.outcomes == [Outcome.OK] * 3
+    assert [action for action in actions(ran) if action.call is not None] == []
+
+
+def test_a_hint_moves_the_limits_of_its_call_only(tmp_path: Path) -> None:
+    read = f"{CGROUP}; cat $d/memory.high $d/memory.max"
+    source = f"""
+        sh({read!r})
+        sh({"# resource: memory:64m" + chr(10) + read!r})
+    """
+    ran = run(tmp_path, agent(tmp_path, source), "--memory", "1g", "--call-memory", "512m")
+    plain, hinted = (str(line[2]).split() for line in shown(ran))
+    assert plain == ["max", str(512 << 20)]
+    assert hinted[0] != "max"
+    assert 64 << 20 <= int(hinted[0]) < 512 << 20
+    assert len(actions(ran, "limit")) == 1
+
+
+def test_a_malformed_hint_runs_and_is_answered(tmp_path: Path) -> None:
+    source = 'sh("AGENT_RESOURCE_HINT=memory:lots,time:10m echo ran")'
+    ran = run(tmp_path, agent(tmp_path, source), "--memory", "1g")
+    (line,) = shown(ran)
+    assert line[1:3] == [0, "ran\n"]
+    assert "lots" in str(line[3])
+    assert "agentcgroup" in str(line[3])
+
+
+def test_declared_calls_that_do_not_fit_together_wait_for_each_other(tmp_path: Path) -> None:
+    source = together(12, 90, 1, "AGENT_RESOURCE_HINT=memory:100m ")
+    ran = run(tmp_path, agent(tmp_path, source), "--memory", "512m")
+    assert ran.outcomes == [Outcome.OK] * 12, ran.stderr
+    assert actions(ran, "queue")
+    assert len(actions(ran, "admit")) == len(actions(ran, "queue"))
+    assert actions(ran, "kill") == []
+
+
+@pytest.mark.parametrize("policy", ["ladder", "none"])
+def test_calls_that_each_fit_but_together_do_not(tmp_path: Path, policy: str) -> None:
+    ran = run(tmp_path, agent(tmp_path, together(8, 60, 2)), "--memory", "400m", "--policy", policy)
+    assert ran.status == 0
+    if policy == "none":
+        assert Outcome.OOM in ran.outcomes
+    else:
+        assert ran.outcomes == [Outcome.OK] * 8, (ran.stdout, actions(ran))
+        assert actions(ran, "queue") or actions(ran, "freeze")
+
+
+def test_calls_that_grow_late_are_frozen_in_turn(tmp_path: Path) -> None:
+    source = together(4, 100, 2).replace("import time; x", "import time; time.sleep(6); x")
+    ran = run(tmp_path, agent(tmp_path, source), "--memory", "400m")
+    assert ran.outcomes == [Outcome.OK] * 4, (ran.stdout, actions(ran))
+    frozen = {action.call for action in actions(ran, "freeze")}
+    assert frozen
+    assert frozen == {action.call for action in actions(ran, "thaw")}
+
+
+def test_the_agent_knows_its_budget(tmp_path: Path) -> None:
+    source = 'print(os.environ["AGENTCGROUP_BUDGET"]); print(open(os.environ["AGENTCGROUP_BUDGET_FILE"]).read())'
+    ran = run(tmp_path, agent(tmp_path, source), "--memory", "1g", "--call-memory", "512m")
+    line, *text = ran.stdout.splitlines()
+    assert "512 MiB" in line
+    assert any("AGENT_RESOURCE_HINT" in part for part in text)
+
+
+def test_nothing_stays_frozen_when_the_controller_is_killed(tmp_path: Path) -> None:
+    mark = f"{tmp_path.name}-frozen"
+    source = together(8, 60, 3).replace("time.sleep", f"{mark!r}; time.sleep")
+    process = start(tmp_path, agent(tmp_path, source), "--memory", "400m")
+    assert process.stdout is not None
+    records = tmp_path / "trace" / "records.jsonl"
+    deadline = time.monotonic() + 60
+    while b'"freeze"' not in (records.read_bytes() if records.exists() else b"") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    while processes_with(mark) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not processes_with(mark)  # each has held its memory for its time, and ended
+
+
+def test_on_a_full_host_the_agent_goes_after_its_commands(tmp_path: Path) -> None:
+    read = "cat /proc/self/oom_score_adj"
+    source = f"""
+        print(open("/proc/self/oom_score_adj").read())
+        sh({read!r})
+    """
+    ran = run(tmp_path, agent(tmp_path, source), "--memory", "1g")
+    agents, line = ran.stdout.splitlines()[0], shown(ran)[0]
+    before = int(Path("/proc/self/oom_score_adj").read_text())
+    assert (int(agents), int(str(line[2]))) == (before - 300, before)

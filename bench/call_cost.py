@@ -37,7 +37,7 @@ _INSIDE = """
 import glob, json, os, random, sys, time
 rounds, folder = int(sys.argv[1]), sys.argv[2]
 session = os.environ["AGENTCGROUP_SESSION"]
-real = glob.glob(f"/run/agentcgroup/{session}/real/*bash") + glob.glob(f"/tmp/agentcgroup-*/{session}/real/*bash")
+real = glob.glob(f"/run/agentcgroup/{session}/real/*/bash") + glob.glob(f"/tmp/agentcgroup-*/{session}/real/*/bash")
 wrapper = folder + "/wrapper.sh"
 with open(wrapper, "w") as file:
     file.write(open(folder + "/wrapper.in").read().replace("{bash}", real[0]).replace("{folder}", folder))

@@ -16,6 +16,12 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("agentcgroup.cli.run", "Run an agent; every tool call gets a domain of its own."),
     "show": ("agentcgroup.cli.show", "Show a trace: sessions, calls, one call."),
     "export": ("agentcgroup.cli.export", "Export a trace to perfetto, csv or parquet."),
+    "daemon": ("agentcgroup.cli.daemon", "Decide for all sessions of this host, as a service."),
+    "status": ("agentcgroup.cli.status", "Show the daemon and the sessions that it decides for."),
+    "session": ("agentcgroup.cli.sessions", "List and steer the sessions that have joined the daemon."),
+    "kill-log": ("agentcgroup.cli.kill_log", "Show what was killed, and why."),
+    "config": ("agentcgroup.cli.config", "Check the configuration, or show it."),
+    "simulate": ("agentcgroup.cli.simulate", "Play sessions against policies in virtual time."),
     "doctor": ("agentcgroup.cli.doctor", "Say what this host offers and how to get the rest."),
     "lab": ("agentcgroup.cli.lab", "Run a command on a modern kernel in a small virtual machine."),
 }

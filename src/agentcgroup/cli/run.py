@@ -16,6 +16,7 @@ Examples:
   agentcgroup run -- claude -p "fix the failing test"
   agentcgroup run --memory 4g --call-memory 2g --call-timeout 10m -- npx codex exec "run the tests"
   agentcgroup run --trace traces/today --json -- python my_agent.py
+  agentcgroup run --daemon require --priority high -- claude -p "deploy"
 
 \b
 Exit status: that of COMMAND; 128 + N when signal N killed it; 2 for wrong usage;
@@ -51,7 +52,12 @@ DURATION = _Converted("DURATION", parse_duration)
 @click.option("--memory", type=SIZE, help="Memory budget of the session, such as 4g.  [default: 80% of the host's]")
 @click.option("--call-memory", type=SIZE, help="Most memory of one call.  [default: all that the calls may use]")
 @click.option("--call-swap", type=SIZE, help="Most swap of one call.  [default: none]")
-@click.option("--cpu-weight", type=int, metavar="N", help="cgroup v2 cpu.weight of the session, 1 to 10000.")
+@click.option(
+    "--cpu-weight",
+    type=int,
+    metavar="N",
+    help="cgroup v2 cpu.weight of the session, 1 to 10000.  [default: by --priority: 25, 100 or 400]",
+)
 @click.option("--pids", type=int, metavar="N", default=4096, show_default=True, help="Most processes of the session.")
 @click.option(
     "--call-pids", type=int, metavar="N", help="Most processes of one call.  [default: half of the session's]"
@@ -81,12 +87,42 @@ DURATION = _Converted("DURATION", parse_duration)
     show_default=True,
     help="How shells are caught: in a private mount namespace, or by PATH and SHELL.",
 )
+@click.option(
+    "--policy",
+    default="ladder",
+    show_default=True,
+    metavar="NAME",
+    help="Who decides when memory gets short: ladder, user-space, static, none, or package.module:attribute.",
+)
+@click.option(
+    "--set", "policy_settings", multiple=True, metavar="KEY=VALUE", help="A setting of the policy, such as freeze_s=20."
+)
+@click.option(
+    "--priority",
+    type=click.Choice(["low", "normal", "high"]),
+    default="normal",
+    show_default=True,
+    help="Of this session among those of the host.",
+)
+@click.option(
+    "--daemon",
+    type=click.Choice(["auto", "require", "off"]),
+    default="auto",
+    show_default=True,
+    help="Whether the daemon of the host decides: auto, if there is one; require, or nothing runs; off, never.",
+)
+@click.option(
+    "--daemon-socket",
+    type=click.Path(path_type=Path),
+    help="Where the daemon listens.  [default: that of the host, then your own]",
+)
 @click.option("--strict", is_flag=True, help="Refuse to run where memory cannot be controlled.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one line of JSON.")
 @click.option("--quiet", is_flag=True, help="Print no summary.")
 @click.option("--client-deadline", type=DURATION, default="50ms", hidden=True)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
-def command(**options: Any) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
     """Run COMMAND (an agent) and give every shell command it starts a domain of its own.
 
     Each tool call runs in its own cgroup: it is metered exactly by the kernel, limited, ended whole
@@ -94,7 +130,12 @@ def command(**options: Any) -> None:
     Where this host cannot do a part of that, COMMAND still runs, and one line says what is missing.
 
     The summary goes to stderr when COMMAND has ended; the trace is read with `agentcgroup show`.
+
+    Defaults are taken from /etc/agentcgroup/config.toml and ~/.config/agentcgroup/config.toml; what is given
+    here counts more. `agentcgroup config show` names them.
     """
     from agentcgroup.cli.session import run_session
 
-    sys.exit(run_session(options))
+    default = click.core.ParameterSource.DEFAULT
+    given = frozenset(name for name in options if ctx.get_parameter_source(name) is not default)
+    sys.exit(run_session(options, given))

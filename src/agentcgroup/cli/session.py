@@ -11,39 +11,57 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from agentcgroup.agents import registry
+from agentcgroup.cli.deciding import Deciding
+from agentcgroup.cli.defaults import with_configured
+from agentcgroup.controller.hands import WEIGHTS
 from agentcgroup.controller.host import occupy
+from agentcgroup.controller.kills import Kills
 from agentcgroup.controller.launch import command_error
 from agentcgroup.controller.session import Result, Session
 from agentcgroup.controller.settings import Settings
 from agentcgroup.domain import budget
 from agentcgroup.domain.budget import Budget
 from agentcgroup.errors import AgentcgroupError, UsageError
+from agentcgroup.policy.registry import policy as registry_policy
+from agentcgroup.policy.world import Priority
 from agentcgroup.trace.frames import finish_samples
+from agentcgroup.trace.records import Record
 from agentcgroup.trace.render import render_text
 from agentcgroup.trace.samples import SPOOL
 from agentcgroup.trace.summary import Summary, SummaryBuilder, write_summary
 from agentcgroup.trace.writer import TraceWriter
+from agentcgroup.units import parse_size
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)  # no dot: it could clash with an interface file
 _SHARE_OF_HOST = 0.8
 _MOST_HZ = 1000.0
 
 
-def run_session(options: Mapping[str, Any]) -> int:
+def run_session(options: Mapping[str, Any], given: Collection[str]) -> int:
     """Run one session from the options of `agentcgroup run`; its exit status. AgentcgroupError before it starts.
 
-    A failure leaves the trace as far as it got; a session that never began leaves none.
+    Options that were not ``given`` are as configured. A failure leaves the trace as far as it got; a session that
+    never began leaves none.
     """
+    options = {**with_configured(options, given), "own_policy": not {"policy", "policy_settings"}.isdisjoint(given)}
     settings = settings_of(options)
+    registry_policy(settings.policy, **settings.policy_settings)  # what is wrong with it is said now
     summary = SummaryBuilder()
-    trace = TraceWriter(settings.trace, session=settings.session, observer=summary.add)
+    kills = Kills(settings.session, options.get("kill_log"), _say, options.get("kill_log_bytes"))
+    deciding = Deciding(settings, options, kills, _say)
+
+    def observe(record: Record) -> None:
+        summary.add(record)
+        deciding.see(record)
+
+    trace = TraceWriter(settings.trace, session=settings.session, observer=observe)
     try:
-        result = asyncio.run(_run(settings, trace))
+        result = asyncio.run(_run(settings, trace, deciding))
     except BaseException:
         if trace.records:
             trace.close()
@@ -62,13 +80,14 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     session = _session_name(options["name"])
     profile = registry.recognise(argv) if options["agent"] == "auto" else registry.profile(options["agent"])
     baseline = (profile.baseline_bytes or 0) if profile is not None else 0
+    priority = Priority[options["priority"].upper()]
     limits = Budget(
         memory_bytes=options["memory"] or _default_memory(),
         call_memory_bytes=options["call_memory"],
         call_swap_bytes=options["call_swap"] or 0,
         pids=options["pids"],
         call_pids=options["call_pids"],
-        cpu_weight=options["cpu_weight"],
+        cpu_weight=_cpu_weight(options["cpu_weight"], priority),
     )
     budget.check(limits, profile.title if profile is not None else "the agent", baseline)
     hz = options["sample_hz"]
@@ -89,13 +108,25 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
         placement=options["placement"],
         strict=options["strict"],
         client_deadline_ms=max(1, round(options["client_deadline"] * 1000)),
+        policy=options["policy"],
+        policy_settings={**options["configured_settings"], **_policy_settings(options["policy_settings"])},
+        priority=priority,
     )
 
 
-async def _run(settings: Settings, trace: TraceWriter) -> Result:
+def _cpu_weight(given: int | None, priority: Priority) -> int | None:
+    """What was given, else by priority; None leaves the kernel's 100."""
+    return given if given is not None or priority is Priority.NORMAL else WEIGHTS[priority]
+
+
+async def _run(settings: Settings, trace: TraceWriter, deciding: Deciding) -> Result:
     ground = await occupy(settings, _say)
     try:
-        return await Session(settings, ground, trace).run()
+        decider = await deciding.join(ground)
+        try:
+            return await Session(settings, ground, trace, decider, shown=deciding.joins).run()
+        finally:
+            decider.close()
     finally:
         ground.give_back()
 
@@ -142,6 +173,28 @@ def _session_name(name: str | None) -> str:
             f"--name {name!r} cannot name a session", "use 1 to 64 letters, digits, - and _, beginning with one"
         )
     return name
+
+
+def _policy_settings(words: Sequence[str]) -> dict[str, int | float | bool]:
+    settings: dict[str, int | float | bool] = {}
+    for word in words:
+        key, separator, value = word.partition("=")
+        if not separator or not key:
+            raise UsageError(f"--set {word!r} is not a setting", "write --set KEY=VALUE, such as --set freeze_s=20")
+        settings[key] = _number(word, value)
+    return settings
+
+
+def _number(word: str, value: str) -> int | float | bool:
+    """A setting's value: true or false, a number, or a size such as 64m."""
+    if value in ("true", "false"):
+        return value == "true"
+    for parse in (int, float, parse_size):
+        try:
+            return parse(value)
+        except (ValueError, UsageError):
+            continue
+    raise UsageError(f"--set {word!r}: {value!r} is no value", "give true, false, a number or a size such as 64m")
 
 
 def _default_memory() -> int:

@@ -1,0 +1,258 @@
+"""Three agents on a host that is too small for all: one of high priority, two of low, under each policy.
+
+Each run starts a daemon with one policy, then the three sessions at once. The high agent runs calls that allocate in
+steps and time each step; the low ones hold memory. The arms are interleaved in random order. Needs the memory
+controller and a small host, so run it in the lab:
+
+    agentcgroup lab run --memory 1500m --timeout 30m -- .venv/bin/python -m bench.three_sessions [--runs 5] [--json]
+
+With ``--roomy`` each session needs a third as much, so that the memory suffices for all: then no policy may cost time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from agentcgroup.kernel.meminfo import read_meminfo
+from agentcgroup.model import Outcome
+from agentcgroup.trace.reader import read_trace
+from agentcgroup.trace.records import Action
+from agentcgroup.trace.views import Session
+from bench.statistics import interval, quantile
+
+ARMS = ("none", "static", "user-space", "ladder")
+SESSIONS = {"high": "high", "low1": "low", "low2": "low"}
+PYTHON = "/usr/bin/python3"
+
+# Shares of the host's memory: together 1.15 of it at the worst moment, each session alone well inside.
+_HIGH_SHARE, _LOW_SHARE = 0.25, 0.45
+_ROOMY = 3  # with --roomy everything needs so many times less
+_HIGH_CALLS, _LOW_CALLS = 5, 2
+_STEP = 4 << 20
+_PATIENCE_S = 240
+
+# A call of the high agent: allocates in steps of 4 MiB, and writes how long each took (milliseconds) to a file.
+_PROBE = """
+import json, mmap, sys, time
+size, step, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+held, took, block = [], [], b"x" * step
+for _ in range(size // step):
+    begun = time.perf_counter()
+    part = mmap.mmap(-1, step)
+    part.write(block)
+    took.append((time.perf_counter() - begun) * 1000)
+    held.append(part)
+open(out, "a").write(json.dumps(took) + "\\n")
+"""
+# A call of a low agent: takes its memory as fast as it can, then works on it for a while.
+_HOG = """
+import mmap, sys, time
+size, seconds = int(sys.argv[1]), float(sys.argv[2])
+held, block = [], b"x" * (4 << 20)
+for _ in range(size // (4 << 20)):
+    part = mmap.mmap(-1, 4 << 20)
+    part.write(block)
+    held.append(part)
+until = time.monotonic() + seconds
+while time.monotonic() < until:
+    for part in held[:8]:
+        part[:4096] = b"x" * 4096
+    time.sleep(0.01)
+"""
+_AGENT = """
+import json, subprocess, sys, time
+lines = json.load(open(sys.argv[1]))
+told, failed = [], 0
+for line in lines:
+    done = subprocess.run(["bash", "-c", line], stderr=subprocess.PIPE, start_new_session=True)
+    failed += done.returncode != 0
+    told += [text for text in done.stderr.decode(errors="replace").splitlines() if text.startswith("agentcgroup:")]
+json.dump({"failed": failed, "told": told}, open(sys.argv[2], "w"))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One session of one run."""
+
+    session: str
+    finished: bool  # its agent came to its end
+    seconds: float
+    calls_ok: int
+    calls: int
+    killed: int  # by the kernel or the policy
+    frozen_s: float
+    queued_s: float
+    throttled_s: float
+    told: int  # calls whose agent was told something: why it was stopped, slowed, made to wait
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one arm; ``steps_ms`` are the allocation steps of the high session."""
+
+    arm: str
+    sessions: tuple[Told, ...]
+    steps_ms: tuple[float, ...] = field(repr=False)
+
+
+def run_once(arm: str, folder: Path, roomy: bool) -> Run:
+    """One run of an arm in a new ``folder``."""
+    folder.mkdir()
+    for name, text in (("probe.py", _PROBE), ("hog.py", _HOG), ("agent.py", _AGENT)):
+        (folder / name).write_text(text)
+    daemon = _daemon(arm, folder)
+    try:
+        started = time.monotonic()
+        running = {name: _start(name, folder, roomy) for name in SESSIONS}
+        seconds: dict[str, float] = {}
+        while len(seconds) < len(running) and time.monotonic() - started < _PATIENCE_S:
+            for name, process in running.items():
+                if name not in seconds and process.poll() is not None:
+                    seconds[name] = time.monotonic() - started
+            time.sleep(0.05)
+        for process in running.values():
+            process.terminate()
+            process.wait(30)
+    finally:
+        daemon.terminate()
+        daemon.wait(10)
+    found = tuple(_told(name, folder, seconds.get(name, _PATIENCE_S)) for name in SESSIONS)
+    steps = (folder / "steps").read_text().splitlines() if (folder / "steps").exists() else []
+    return Run(arm, found, tuple(step for line in steps for step in json.loads(line)))
+
+
+def _daemon(arm: str, folder: Path) -> subprocess.Popen[bytes]:
+    line = [sys.executable, "-m", "agentcgroup", "daemon", "--socket", str(folder / "daemon"), "--set", f"policy={arm}"]
+    process = subprocess.Popen(line, stderr=(folder / "daemon.log").open("wb"))
+    until = time.monotonic() + 30
+    while not (folder / "daemon").exists():
+        if process.poll() is not None or time.monotonic() > until:
+            raise RuntimeError((folder / "daemon.log").read_text())
+        time.sleep(0.05)
+    return process
+
+
+def _start(name: str, folder: Path, roomy: bool) -> subprocess.Popen[bytes]:
+    host = read_meminfo().total_bytes
+    scale = host / (_ROOMY if roomy else 1)
+    if name == "high":
+        probe = f"{PYTHON} -S {folder}/probe.py {int(scale * _HIGH_SHARE)} {_STEP} {folder}/steps"
+        lines = [probe] * _HIGH_CALLS
+    else:
+        lines = [f"{PYTHON} -S {folder}/hog.py {int(scale * _LOW_SHARE)} 3"] * _LOW_CALLS
+    (folder / f"{name}.json").write_text(json.dumps(lines))
+    agent = [PYTHON, "-S", str(folder / "agent.py"), str(folder / f"{name}.json"), str(folder / f"{name}.end")]
+    options = ["--name", name, "--priority", SESSIONS[name], "--memory", str(int(host * 0.6)), "--quiet"]
+    options += ["--trace", str(folder / name), "--daemon", "require", "--daemon-socket", str(folder / "daemon")]
+    line = [sys.executable, "-m", "agentcgroup", "run", *options, "--client-deadline", "2s", "--", *agent]
+    return subprocess.Popen(line, stderr=(folder / f"{name}.log").open("wb"))
+
+
+def _told(name: str, folder: Path, seconds: float) -> Told:
+    session = read_trace(folder / name).sessions[0]
+    end = folder / f"{name}.end"
+    outcomes = [call.outcome for call in session.calls]
+    return Told(
+        session=name,
+        finished=end.exists(),
+        seconds=seconds,
+        calls_ok=outcomes.count(Outcome.OK),
+        calls=_HIGH_CALLS if name == "high" else _LOW_CALLS,
+        killed=outcomes.count(Outcome.OOM) + outcomes.count(Outcome.KILLED),
+        frozen_s=_spells(session, "freeze", "thaw"),
+        queued_s=_spells(session, "queue", "admit"),
+        throttled_s=_throttled(session),
+        told=len(json.loads(end.read_text())["told"]) if end.exists() else 0,
+    )
+
+
+def _spells(session: Session, begin: str, end: str) -> float:
+    """Seconds between the actions ``begin`` and ``end`` of the same call, all together."""
+    since: dict[str | None, int] = {}
+    total = 0
+    for event in session.events:
+        if isinstance(event.body, Action) and event.body.action == begin:
+            since.setdefault(event.body.call, event.mono_ns)
+        elif isinstance(event.body, Action) and event.body.action == end and event.body.call in since:
+            total += event.mono_ns - since.pop(event.body.call)
+    return total / 1e9
+
+
+def _throttled(session: Session) -> float:
+    return sum((call.usage.memory_some_us or 0) / 1e6 for call in session.calls if call.usage.memory_high_events)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run and print the table, or JSON with every run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5, help="runs of each arm")
+    parser.add_argument("--arms", default=",".join(ARMS), help="which, comma-separated")
+    parser.add_argument("--roomy", action="store_true", help="with memory enough for all")
+    parser.add_argument("--json", action="store_true", help="print every run")
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args(arguments)
+    arms = chosen.arms.split(",")
+    shuffled = random.Random(chosen.seed)
+    order = [arm for _ in range(chosen.runs) for arm in shuffled.sample(arms, len(arms))]
+    found: list[Run] = []
+    with tempfile.TemporaryDirectory() as name:
+        for number, arm in enumerate(order):
+            found.append(run_once(arm, Path(name, str(number)), chosen.roomy))
+            print(f"{number + 1}/{len(order)} {arm}: {_line(found[-1])}", file=sys.stderr, flush=True)
+    print(json.dumps([asdict(run) for run in found]) if chosen.json else table(found, arms))
+
+
+def _line(run: Run) -> str:
+    return ", ".join(f"{told.session} {told.seconds:.1f} s {told.calls_ok}/{told.calls} ok" for told in run.sessions)
+
+
+def table(found: Sequence[Run], arms: Sequence[str]) -> str:
+    """One line per arm: medians over its runs, with the 95 % interval of the high session's p99 and time."""
+    lines = [
+        f"{'policy':<11} {'n':>2}  {'agents alive':<12} {'high calls ok':<13} {'low calls ok':<12} {'killed':>6} "
+        f"{'high time':>22} {'low time':>9}  {'step p50':>8} {'p95':>8} {'p99':>8} (ms)  frozen queued throttled"
+    ]
+    for arm in arms:
+        runs = [run for run in found if run.arm == arm]
+        if runs:
+            lines.append(_row(arm, runs))
+    return "\n".join(lines)
+
+
+def _row(arm: str, runs: Sequence[Run]) -> str:
+    every = [told for run in runs for told in run.sessions]
+    high = [told for told in every if told.session == "high"]
+    low = [told for told in every if told.session != "high"]
+    times = [told.seconds for told in high]
+    least, most = interval(lambda indexes: quantile([times[i] for i in indexes], 0.5), len(times))
+    steps = [step for run in runs for step in run.steps_ms]
+    return (
+        f"{arm:<11} {len(runs):>2}  {_part(sum(t.finished for t in every), len(every)):<12} "
+        f"{_part(sum(t.calls_ok for t in high), sum(t.calls for t in high)):<13} "
+        f"{_part(sum(t.calls_ok for t in low), sum(t.calls for t in low)):<12} {sum(t.killed for t in every):>6} "
+        f"{quantile(times, 0.5):>7.1f} s [{least:.1f}, {most:.1f}] {quantile([t.seconds for t in low], 0.5):>7.1f} s  "
+        f"{_quantiles(steps)}       {sum(t.frozen_s for t in every) / len(runs):>5.1f}  "
+        f"{sum(t.queued_s for t in every) / len(runs):>5.1f}     {sum(t.throttled_s for t in every) / len(runs):>5.1f}"
+    )
+
+
+def _quantiles(steps: Sequence[float]) -> str:
+    return " ".join(f"{quantile(steps, q):>8.1f}" for q in (0.5, 0.95, 0.99)) if steps else "no steps"
+
+
+def _part(some: int, whole: int) -> str:
+    return f"{some}/{whole}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Who decides over a session of `agentcgroup run`: the daemon of the host (`--daemon`), or a policy in this process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from agentcgroup.controller.decider import Decider, LocalDecider
+from agentcgroup.controller.host import Ground
+from agentcgroup.controller.kills import Kills, Noting
+from agentcgroup.controller.settings import Settings
+from agentcgroup.errors import HostError
+from agentcgroup.model import CallEnd, CallStart
+from agentcgroup.policy.registry import policy as policy_named
+from agentcgroup.policy.world import Began, CallId, Ended
+from agentcgroup.trace.records import Record
+
+if TYPE_CHECKING:
+    from agentcgroup.daemon.messages import Hello
+
+_MOST_ARGV = 2000  # characters of a command line, for display
+
+
+class Deciding:
+    """Who decides, for one session. ``see`` every record of its trace; ``join`` before it starts."""
+
+    def __init__(
+        self, settings: Settings, options: Mapping[str, Any], kills: Kills, say: Callable[[str], None]
+    ) -> None:
+        self.joins = False  # the daemon wants to know of the session
+        self._settings = settings
+        self._options = options
+        self._kills = kills
+        self._say = say
+        self._tell: Decider | None = None  # who hears of the calls where nothing controls them
+
+    async def join(self, ground: Ground) -> Decider:
+        """The decider. HostError with `--daemon require` when there is no daemon."""
+        mode, where = self._options["daemon"], self._options["sockets"]
+        decider: Decider
+        if mode == "off" or (mode == "auto" and not any(os.path.exists(path) for path in where)):  # noqa: PTH110
+            decider = self._alone()  # os.path: a folder that may not be entered holds no daemon for us
+            return Noting(decider, self._kills)
+        from agentcgroup.daemon.member import join_daemon
+
+        self.joins = True
+        hello = _hello(self._settings, ground)
+        alone = self._alone if ground.counts_memory else _nobody
+        try:
+            joined = await join_daemon(hello, alone, self._say, require=mode == "require", sockets=where)
+        except HostError as error:
+            raise HostError(f"--daemon require: {error.message}", error.fix) from None
+        self._kills.tell = joined.killed
+        if joined.joined and self._options["own_policy"]:
+            self._say("the daemon decides by its own policy; --policy and --set count only while it is gone")
+        if not ground.counts_memory:
+            self._tell = joined
+        return Noting(joined, self._kills)
+
+    def see(self, record: Record) -> None:
+        """A record of the trace: kills go to the kill log, and without control the daemon hears of calls from here."""
+        self._kills.see(record)
+        if self._tell is not None:
+            match record.body:
+                case CallStart(call=call):
+                    self._tell.submit(Began(CallId(self._settings.session, call)))
+                case CallEnd(call=call):
+                    self._tell.submit(Ended(CallId(self._settings.session, call)))
+
+    def _alone(self) -> Decider:
+        return LocalDecider(policy_named(self._settings.policy, **self._settings.policy_settings))
+
+
+def _nobody() -> Decider:
+    return LocalDecider(policy_named("none"))
+
+
+def _hello(settings: Settings, ground: Ground) -> Hello:
+    from agentcgroup.daemon.messages import Hello
+
+    return Hello(
+        name=settings.session,
+        now_s=time.monotonic(),
+        priority=settings.priority,
+        argv=_cut(settings.argv),
+        agent=settings.agent,
+        trace=str(settings.trace.absolute())[:_MOST_ARGV],
+        budget_bytes=settings.budget.memory_bytes if ground.counts_memory else None,
+        support=str(ground.support),
+    )
+
+
+def _cut(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The beginning of a command line, within what a message may hold."""
+    kept: list[str] = []
+    left = _MOST_ARGV
+    for word in argv:
+        if left <= 0:
+            break
+        kept.append(word[:left])
+        left -= len(word) + 1
+    return tuple(kept)

@@ -1,0 +1,80 @@
+"""Policies that make things happen, for daemons under test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentcgroup.policy.none import admit_all
+from agentcgroup.policy.world import (
+    Action,
+    CallId,
+    Decision,
+    Freeze,
+    Kill,
+    Limit,
+    Signal,
+    Thaw,
+    Tripwire,
+    Woken,
+    World,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Braking:
+    """Brakes every call that it sees, freezes every other one, and swaps them every ``every_s``."""
+
+    every_s: float = 0.01
+    turn: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of the policy."""
+        return "braking"
+
+    def decide(self, world: World, signal: Signal) -> Decision:
+        """See policy.world.Policy."""
+        turn = self.turn + isinstance(signal, Woken)
+        actions: list[Action] = [*admit_all(world)]
+        for session in world.sessions:
+            actions.append(Tripwire(session.name, 1 << 30, "a test"))
+            for number, call in enumerate(session.calls):
+                freeze = (number + turn) % 2 == 0
+                if call.high_bytes is None:
+                    actions.append(Limit(call.id, 1 << 30, None, "a test"))
+                if freeze != call.frozen:
+                    actions.append((Freeze if freeze else Thaw)(call.id, "a test"))
+        return Decision(Braking(self.every_s, turn), tuple(actions), world.now_s + self.every_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Trespasser:
+    """Asks for actions on calls that do not exist, and of sessions that are not there."""
+
+    @property
+    def name(self) -> str:
+        """Of the policy."""
+        return "trespasser"
+
+    def decide(self, world: World, signal: Signal) -> Decision:
+        """See policy.world.Policy."""
+        return Decision(self, (Kill(CallId("nobody", "c1"), "test", "a test"), *admit_all(world)))
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """Freezes what it sees first, and then fails for ever."""
+
+    seen: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the policy."""
+        return "failing"
+
+    def decide(self, world: World, signal: Signal) -> Decision:
+        """See policy.world.Policy."""
+        calls = [call for session in world.sessions for call in session.calls]
+        if self.seen:
+            raise ZeroDivisionError("a test")
+        return Decision(Failing(bool(calls)), tuple(Freeze(call.id, "a test") for call in calls))

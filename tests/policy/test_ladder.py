@@ -120,7 +120,7 @@ def test_cache_is_taken_back_from_the_first_victim() -> None:
 def test_a_kill_comes_last_and_says_why() -> None:
     kernel = crowd(330 * MIB, 330 * MIB, 30 * MIB)
     kernel.grow("s", "c", 350 * MIB)
-    for _ in range(8):
+    for _ in range(20):
         kernel.tell(Stalled("s", 100_000, 500_000))
         kernel.pass_time(0.5)
     kinds = [type(action) for _, action in kernel.log]
@@ -196,3 +196,21 @@ def session(name: str, untouchable: bool) -> SessionState:
 def test_settings_that_do_not_hold_together_are_refused(wrong: dict[str, float], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         LadderSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_before_a_kill_those_that_are_frozen_have_their_turns() -> None:
+    kernel = crowd(330 * MIB, 330 * MIB, 30 * MIB)
+    kernel.grow("s", "c", 350 * MIB)
+    while len(kernel.frozen()) < 2:
+        kernel.tell(Stalled("s", 100_000, 500_000))
+        kernel.pass_time(0.1)
+    (first, second) = kernel.frozen()
+    done = len(kernel.log)
+    for _ in range(25):
+        kernel.tell(Stalled("s", 100_000, 500_000))
+        kernel.pass_time(0.5)
+        if kernel.actions(Kill):
+            break
+    turns = [action.id.call for _, action in kernel.log[done:] if isinstance(action, Thaw)]
+    assert set(turns) == {first, second}
+    assert len(kernel.actions(Kill)) == 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from agentcgroup import commands
 from agentcgroup.model import Limits, Usage
 from agentcgroup.policy import hints
-from agentcgroup.policy.expect import Expectation, History
+from agentcgroup.policy.expect import Expectation, History, Source
 from agentcgroup.policy.hints import Hint
 from agentcgroup.policy.world import Priority
 
@@ -57,6 +57,11 @@ class Case:
     killed_reason: str = ""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # of changes of its limits
     warned: bool = False  # its client knows that there is something to tell at the end
+
+    @property
+    def need_bytes(self) -> int | None:
+        """What it is known to need, declared or remembered; what its kind usually needs is no reason to wait."""
+        return self.expectation.memory_bytes if self.expectation.source in (Source.HINT, Source.HISTORY) else None
 
     @property
     def key(self) -> str:

@@ -51,6 +51,7 @@ from agentcgroup.policy.world import (
 )
 from agentcgroup.trace.text import command_of
 from agentcgroup.trace.writer import TraceWriter
+from agentcgroup.units import format_size
 
 _TELL_WITHIN_MS = 5_000  # what a client waits for the text at the end of a call that has one
 _OWED_SPELL_S = 1.0  # shorter spells are not worth words
@@ -86,6 +87,7 @@ class Control:
         self.signals = Signals(self.name, self.tree.session, self.tree.calls, self.moved, self.stalled)
         calls_bytes = self.tree.calls.read_max("memory.max")
         self.cases = Casebook(self.tree.limits_of_a_call, calls_bytes, self.call_bytes, read_meminfo().total_bytes)
+        self._ration()
 
     # What happens
 
@@ -100,7 +102,8 @@ class Control:
         self.queue.add(case, connection)
         self.decider.submit(Asked(self._id(name)))
         if self.queue.hold(name):
-            self.trace.action(name, "queue", f"no room for {case.expectation.memory_bytes or 0} bytes")
+            need = "a call of unknown need" if case.need_bytes is None else format_size(case.need_bytes)
+            self.trace.action(name, "queue", f"no room for {need}")
         self._ration()
 
     def limits_of(self, call: str) -> Limits:
@@ -299,7 +302,7 @@ class Control:
             case = self.cases.get(call.start.call)
             if case is not None and isinstance(call.leaf, CgroupLeaf):
                 used = call.leaf.cgroup.read_int("memory.current") or 0
-                promised += max(used, case.expectation.memory_bytes or _TICKET_BYTES)
+                promised += max(used, case.need_bytes or _TICKET_BYTES)
         return promised
 
     # Actions

@@ -39,8 +39,7 @@ class Queue:
 
     def add(self, case: Case, connection: Connection) -> Request:
         """A call asks."""
-        expected = case.expectation.memory_bytes
-        request = Request(CallId(self.session, case.call), case.priority, time.monotonic(), expected)
+        request = Request(CallId(self.session, case.call), case.priority, time.monotonic(), case.need_bytes)
         self._waiting[case.call] = Waiting(request, connection, case)
         return request
 

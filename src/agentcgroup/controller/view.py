@@ -38,7 +38,7 @@ def _call_state(session: str, call: Call, cases: Casebook, tight: bool) -> CallS
         priority=case.priority,
         started_s=call.start.started_ns / 1e9,
         memory_bytes=leaf.cgroup.read_int("memory.current") or 0,
-        expected_bytes=case.expectation.memory_bytes,
+        expected_bytes=case.need_bytes,
         high_bytes=case.limits.memory_high_bytes,
         max_bytes=case.limits.memory_max_bytes,
         frozen=case.frozen.since_s is not None,

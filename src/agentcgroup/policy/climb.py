@@ -89,7 +89,7 @@ def _stuck(draft: Draft, order: list[Placed]) -> bool:
 
 
 def _tighten(draft: Draft, room: Room, pressure: Pressure, order: list[Placed], due: bool) -> bool:
-    """Freeze one that is throttled if it hurts, else throttle one more if the use grows."""
+    """Freeze one that is throttled if it hurts, else throttle half of those that grow; the first victim at first."""
     settings, now_s = draft.settings, draft.now_s
     if draft.hurts(room.scope) and now_s - pressure.acted_s >= settings.confirm_s:
         for placed in order:
@@ -103,12 +103,19 @@ def _tighten(draft: Draft, room: Room, pressure: Pressure, order: list[Placed], 
     if not due:
         return False
     unheld = victims.Runners(order, lambda call: draft.hold(call).active)
-    for placed in order:
-        if _can_throttle(draft, placed) and (unheld.may_stop(placed.id) or draft.outranked(placed, room.scope)):
+    free = victims.growers([placed for placed in order if not draft.hold(placed.id).active], pressure.marks)
+    most = 1 if pressure.acted_s == NEVER else (len(free) + 1) // 2  # what grows is known only by the second look
+    braked = 0
+    for placed in free:
+        if braked == most:
+            break
+        if can_throttle(draft, placed) and (unheld.may_stop(placed.id) or draft.outranked(placed, room.scope)):
             draft.throttle(placed, room.scope, _why(room))
-            draft.stepped(room.scope, pressure)
-            return True
-    return False
+            unheld = victims.Runners(order, lambda call: draft.hold(call).active)
+            braked += 1
+    if braked:
+        draft.stepped(room.scope, pressure)
+    return braked > 0
 
 
 def _freeze_half(draft: Draft, room: Room, pressure: Pressure, order: list[Placed]) -> bool:
@@ -130,14 +137,17 @@ def _last_resort(draft: Draft, room: Room, pressure: Pressure, order: list[Place
     if any(can_freeze(draft, placed, room.scope) for placed in order):
         return  # in the next step, if it grows until then
     for placed in order:
-        if _can_throttle(draft, placed) and (len(order) > 1 or draft.outranked(placed, room.scope)):
+        if can_throttle(draft, placed) and (len(order) > 1 or draft.outranked(placed, room.scope)):
             draft.throttle(placed, room.scope, f"{_why(room)}, and nothing is left to freeze")
     if any(_will_freeze(draft, placed, room.scope) for placed in order):
         return  # once it has had its time to run
     gone_s = now_s if pressure.gone_s is None else pressure.gone_s
-    if not order or now_s - max(gone_s, pressure.acted_s) < settings.kill_s:
+    patience_s = settings.turn_s if pressure.turns else settings.kill_s
+    if not order or now_s - max(gone_s, pressure.acted_s) < patience_s:
         return
     if not (draft.hurts(room.scope) or draft.moved(room.scope)):
+        return
+    if _another_turn(draft, room, pressure, order):
         return
     victim = order[0]
     where = "host" if room.scope is None else "session"
@@ -148,6 +158,30 @@ def _last_resort(draft: Draft, room: Room, pressure: Pressure, order: list[Place
         f"others did not help; of the lowest priority it grew most ({format_size(victim.call.memory_bytes)})",
     )
     draft.stepped(room.scope, replace(pressure, gone_s=now_s))
+
+
+def _another_turn(draft: Draft, room: Room, pressure: Pressure, order: list[Placed]) -> bool:
+    """Before a kill: let the largest frozen call have its turn, for it may be about to finish and to give most back.
+
+    Not in front of a call of higher priority that runs, and only ``turns`` times in one pressure. Nor on the host: what
+    goes wrong in a session costs one of its calls, there anybody.
+    """
+    if room.scope is None or len(pressure.turns) >= draft.settings.turns:
+        return False
+    running = [placed.rank for placed in order if not draft.frozen(placed.id)]
+    waiting = [
+        placed
+        for placed in order
+        if draft.frozen(placed.id)
+        and placed.id not in pressure.turns
+        and placed.rank >= max(running, default=placed.rank)
+    ]
+    if not waiting:
+        return False
+    placed = max(waiting, key=lambda placed: (placed.rank, placed.call.memory_bytes))
+    thaw_braked(draft, placed, room.scope, "nobody else gets on, and it may be about to finish")
+    draft.stepped(room.scope, replace(pressure, turns=pressure.turns | {placed.id}))
+    return True
 
 
 def _will_freeze(draft: Draft, placed: Placed, scope: Scope) -> bool:
@@ -174,7 +208,8 @@ def _in_vain(draft: Draft, scope: Scope) -> bool:
     return room.level is Level.GONE or draft.hurts(scope) or draft.moved(scope)
 
 
-def _can_throttle(draft: Draft, placed: Placed) -> bool:
+def can_throttle(draft: Draft, placed: Placed) -> bool:
+    """Whether a call may be slowed: it is not held, and its last throttle did not run out just now."""
     hold = draft.hold(placed.id)
     return not hold.active and draft.now_s - hold.released_s >= draft.settings.throttle_s
 

@@ -50,6 +50,7 @@ class Pressure:
     acted_bytes: int = 0
     eased_s: float = NEVER  # the last time somebody was let go
     gone_s: float | None = None  # since when there has been no room at all
+    turns: frozenset[CallId] = frozenset()  # frozen calls that were let go on because nobody else could
 
 
 @dataclass(frozen=True, slots=True)

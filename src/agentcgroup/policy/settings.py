@@ -46,6 +46,8 @@ class LadderSettings:
     hold_s: float = 90.0  # queued and frozen together, over the life of a call: no starvation
     thaw_every_s: float = 0.2  # one call at a time, when it is calm
     thaw_near_s: float = 3.0  # and when it is neither calm nor tight
+    turns: int = 2  # before a kill, so many of those that are frozen may go on, since one of them may just finish
+    turn_s: float = 3.0  # how long such a turn lasts while nobody else gets on
     kill_s: float = 1.0  # without room and with nothing left to freeze, for so long: kill
 
     # Admission

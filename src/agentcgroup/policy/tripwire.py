@@ -2,16 +2,18 @@
 
 No counter moves while calls grow below the limit that they share, and at it the kernel kills. So memory.high of calls/
 lies where it gets tight: crossing it is a signal within milliseconds, and the kernel brakes whoever goes on growing
-until the policy has answered. The answer moves the wire: to where there is no room left once there is a ladder to
-climb, and away when one call alone, or page cache, is what fills the room, for then nobody has to give way.
+until the policy has answered. The answer moves the wire: to where there is no room left once all calls but one are
+held, and away when one call alone, or page cache, is what fills the room, for then nobody has to give way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from agentcgroup.policy import victims
+from agentcgroup.policy.climb import can_throttle
 from agentcgroup.policy.draft import Draft
-from agentcgroup.policy.room import Room
+from agentcgroup.policy.room import Level, Room
 from agentcgroup.policy.world import SessionState, Tripwire
 
 _FEWEST = 2  # calls; one alone meets its own limit, and nobody else
@@ -35,7 +37,13 @@ def _place(draft: Draft, session: SessionState, room: Room) -> int | None:
     if len(session.calls) < _FEWEST:
         return None
     if room.pressed:
-        return room.gone_bytes if len(draft.weighty(draft.calls(session.name))) >= _FEWEST else None
+        weighty = draft.weighty(draft.calls(session.name))
+        pressure = draft.pressures.get(session.name)
+        free = [placed for placed in weighty if can_throttle(draft, placed)]
+        growing = victims.growers(free, pressure.marks if pressure is not None else {})
+        if room.level is Level.TIGHT and len(growing) >= _FEWEST:
+            return room.tight_bytes  # the kernel brakes them meanwhile
+        return room.gone_bytes if len(weighty) >= _FEWEST else None
     used = sum(call.memory_bytes for call in session.calls)
     if used < room.tight_bytes:
         return room.tight_bytes

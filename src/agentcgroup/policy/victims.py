@@ -54,6 +54,13 @@ def order(calls: Iterable[Placed], began: Mapping[CallId, int]) -> list[Placed]:
     )
 
 
+def growers(calls: Iterable[Placed], began: Mapping[CallId, int]) -> list[Placed]:
+    """Those of ``calls`` that grew at least a quarter as much as the one that grew most, in the order of ``calls``."""
+    grown = [(placed, placed.call.memory_bytes - began.get(placed.id, 0)) for placed in calls]
+    least = max((size for _, size in grown), default=0) / 4
+    return [placed for placed, size in grown if size >= least]
+
+
 def _turn(priority: Priority, call: CallState, began: Mapping[CallId, int]) -> tuple[float | str, ...]:
     id_ = call.id
     grown = call.memory_bytes - began.get(id_, 0)

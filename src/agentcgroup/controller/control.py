@@ -56,6 +56,7 @@ from agentcgroup.units import format_size
 _TELL_WITHIN_MS = 5_000  # what a client waits for the text at the end of a call that has one
 _OWED_SPELL_S = 1.0  # shorter spells are not worth words
 _STATE_HOLDS_S = 0.005
+_NOTE_CONTENTION_EVERY_S = 10.0
 _TICKET_BYTES = 128 << 20  # what a call that asks nobody is assumed to need
 _MOST_TICKETS = 64
 
@@ -78,13 +79,14 @@ class Control:
     cases: Casebook = field(init=False)
     signals: Signals = field(init=False)
     hands: Hands = field(init=False)
+    _contended_s: dict[str | None, float] = field(default_factory=dict)  # when it was noted last
     _held: str = ""  # why an operator has frozen the calls
     _seen: tuple[float, SessionState] | None = None  # the state as it was read last, and when
 
     def __post_init__(self) -> None:
         self.queue = Queue(self.name)
         self.hands = Hands(self.tree, self.trace.action)
-        self.signals = Signals(self.name, self.tree.session, self.tree.calls, self.moved, self.stalled)
+        self.signals = Signals(self.name, self.tree.session, self.tree.calls, self.moved, self.stalled, self.contended)
         calls_bytes = self.tree.calls.read_max("memory.max")
         self.cases = Casebook(self.tree.limits_of_a_call, calls_bytes, self.call_bytes, read_meminfo().total_bytes)
         self._ration()
@@ -168,6 +170,16 @@ class Control:
     def stalled(self, signal: Stalled) -> None:
         """Tasks of the session or of the host stall on memory."""
         self.decider.submit(signal)
+
+    def contended(self, session: str | None) -> None:
+        """Tasks of the session, or of the host, wait for a CPU half of the time: noted, once in a while."""
+        now_s = time.monotonic()
+        if now_s - self._contended_s.get(session, -_NOTE_CONTENTION_EVERY_S) >= _NOTE_CONTENTION_EVERY_S:
+            self._contended_s[session] = now_s
+            whose = "the host" if session is None else "the session"
+            self.trace.action(
+                None, "cpu-pressure", f"tasks of {whose} waited for a CPU for half of the time (cpu.pressure)"
+            )
 
     def close(self) -> None:
         """The session is over."""

@@ -8,10 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import resource
-import signal
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +17,7 @@ from agentcgroup import __version__
 from agentcgroup.client.image import ClientConfig
 from agentcgroup.controller.calls import Call, Calls
 from agentcgroup.controller.clients import Clients
+from agentcgroup.controller.command import Command
 from agentcgroup.controller.control import Control
 from agentcgroup.controller.decider import Decider
 from agentcgroup.controller.host import Ground
@@ -27,12 +26,13 @@ from agentcgroup.controller.pool import LeafPool
 from agentcgroup.controller.sampler import Sampler, UncaughtWatch, file_ids
 from agentcgroup.controller.server import Server
 from agentcgroup.controller.settings import Settings
+from agentcgroup.controller.usage import session_usage
 from agentcgroup.domain.budget import session_limits
 from agentcgroup.domain.leaf import Leaf, ProcessLeaf, process_table
 from agentcgroup.errors import CgroupError
 from agentcgroup.feedback.budget import budget_text
 from agentcgroup.kernel import process
-from agentcgroup.model import Limits, Usage, UsageSource
+from agentcgroup.model import Limits, Usage
 from agentcgroup.trace.records import Host, SessionEnd, SessionStart
 from agentcgroup.trace.samples import SampleSpool
 from agentcgroup.trace.writer import TraceWriter
@@ -45,7 +45,6 @@ _TRACK_EVERY_S = 0.1
 _SILENT_CALLS_EVERY_S = 0.5
 _TURNS_OF_A_CLIENT = 6  # accept, REQUEST, START, END, end of file, and one to spare
 _OOM_SCORE_BELOW = 300  # of 1000: on a full host the agent and its controller shall be among the last to go
-_TERM_TO_KILL_S = 10.0  # after SIGTERM to `run`, before COMMAND is killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +72,8 @@ class Session:
         self._trace = trace
         self._spool = SampleSpool(trace.folder)
         self._loop = asyncio.get_running_loop()
-        self._ended: asyncio.Future[int] = self._loop.create_future()
         self._removals: list[Leaf] = []
         self._journal_read = 0
-        self._root_pid = 0
         self._oom_score_adj: int | None = None  # what it was before, when the agent's could be lowered
         self._control: Control | None = None
         self._onlooker: Onlooker | None = None
@@ -92,8 +89,7 @@ class Session:
         if ground.tree is None:
             process.become_subreaper()
         child = fork(settings.argv, environment, self._steps())
-        self._root_pid = child.pid
-        self._loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        self._command = Command(child, self._loop)
         try:
             ground.stand_ins.prepare(self._client_config(child.pid))
             self._assemble()
@@ -105,13 +101,13 @@ class Session:
             child.release()
             self._trace.session_start(self._session_start())  # no client is heard before the loop runs
             started = True
-            self._forward_signals()
+            self._command.forward_signals()
             if (governed := self._control or self._onlooker) is not None:
                 self._decider.start(governed)
             self._track()
             self._look_for_silent_calls()
             self._sample()
-            wait_status = await self._ended
+            wait_status = await self._command.ended
         finally:
             if not started:
                 self._disassemble()
@@ -170,7 +166,7 @@ class Session:
         self._watch = UncaughtWatch(
             shells=file_ids(shell.path for shell in ground.stand_ins.shells),
             stand_ins=file_ids(ground.run.stand_ins.iterdir()),
-            root_pid=self._root_pid,
+            root_pid=self._command.pid,
         )
         self._clients = Clients(ground.tree, self._pool, self._calls, self._watch, limits)
         self._govern()
@@ -233,44 +229,13 @@ class Session:
         if self._removals:
             self._loop.call_later(0.05, self._retry_removals)
 
-    def _reap(self) -> None:
-        """SIGCHLD: COMMAND has ended, or (as a subreaper) an orphan has."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if pid == self._root_pid and not self._ended.done():
-                self._ended.set_result(status)
-
-    def _forward_signals(self) -> None:
-        """SIGTERM and SIGHUP go on to COMMAND; those of the terminal reach it by themselves."""
-
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._loop.add_signal_handler(number, self._end_command, number)
-        for number in (signal.SIGINT, signal.SIGQUIT):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._loop.add_signal_handler(number, lambda: None)
-
     def _terminate(self, reason: str) -> None:
         """An operator ends the session."""
-        self._end_command(signal.SIGTERM)
-
-    def _end_command(self, number: int) -> None:
-        if not self._ended.done():
-            os.kill(self._root_pid, number)
-            self._loop.call_later(_TERM_TO_KILL_S, self._kill_command)
-
-    def _kill_command(self) -> None:
-        if not self._ended.done():
-            os.kill(self._root_pid, signal.SIGKILL)
+        self._command.end()
 
     def _track(self) -> None:
         """Without cgroups a call is what was seen below its client: look often, whether or not samples are wanted."""
-        if self._ended.done():
+        if self._command.ended.done():
             return
         leaves = [call.leaf for call in self._calls.running.values() if isinstance(call.leaf, ProcessLeaf)]
         if leaves:
@@ -280,14 +245,14 @@ class Session:
         self._loop.call_later(_TRACK_EVERY_S, self._track)
 
     def _look_for_silent_calls(self) -> None:
-        if not self._ended.done():
+        if not self._command.ended.done():
             self._read_journal()
             self._clients.look_for_silent_calls()
             self._loop.call_later(_SILENT_CALLS_EVERY_S, self._look_for_silent_calls)
 
     def _sample(self) -> None:
         """One sample of everything, then again at the next multiple of the period."""
-        if not self._settings.sample_hz or self._ended.done():
+        if not self._settings.sample_hz or self._command.ended.done():
             return
         self._loop.call_later(1 / self._settings.sample_hz, self._sample_now)
 
@@ -301,7 +266,7 @@ class Session:
         tree = self._ground.tree
         if tree is not None:
             return set(tree.agent.procs())
-        pids = {self._root_pid, *process.descendants(self._root_pid)}
+        pids = {self._command.pid, *process.descendants(self._command.pid)}
         return pids.difference(*(call.leaf.pids() for call in self._calls.running.values()))
 
     def _look_for_uncaught(self) -> None:
@@ -327,10 +292,10 @@ class Session:
         self._clients.close_journal()
         await self._calls.end_all(0.1)
         if self._ground.tree is None:
-            self._loop.remove_signal_handler(signal.SIGCHLD)
+            self._command.ignore_children()
             process.kill_descendants(os.getpid())
-            self._reap()
-        self._usage, self._agent_usage = self._session_usage()
+            self._command.reap()
+        self._usage, self._agent_usage = session_usage(self._ground.tree, self._sampler, self._ground.counts_memory)
         self._disassemble()
 
     async def _hear_out(self) -> None:
@@ -349,23 +314,7 @@ class Session:
         self._server.close()
         self._pool.close()
         self._spool.close()
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD):
-            self._loop.remove_signal_handler(number)
-
-    def _session_usage(self) -> tuple[Usage, Usage]:
-        """Of the session, and of the agent itself; what no cgroup counts is the largest PSS sum sampled."""
-        tree, sampled = self._ground.tree, self._sampler
-        if tree is None:
-            return _of_children(sampled.session_peak_bytes), Usage(
-                source=UsageSource.PROC, memory_peak_bytes=sampled.agent_peak_bytes
-            )
-        usage, agent = tree.session.usage(), tree.agent.usage()
-        if self._ground.counts_memory:
-            return usage, agent
-        return (
-            replace(usage, source=UsageSource.CGROUP_CPU, memory_peak_bytes=sampled.session_peak_bytes),
-            replace(agent, source=UsageSource.CGROUP_CPU, memory_peak_bytes=sampled.agent_peak_bytes),
-        )
+        self._command.close()
 
     def _session_start(self) -> SessionStart:
         settings, ground = self._settings, self._ground
@@ -386,7 +335,7 @@ class Session:
             sample_hz=settings.sample_hz,
             cgroup=str(tree.session.path) if tree else None,
             agentcgroup_version=__version__,
-            pid=self._root_pid,
+            pid=self._command.pid,
         )
 
     def _conclude(self, wait_status: int) -> Result:
@@ -407,16 +356,3 @@ class Session:
         )
         self._trace.session_end(end)
         return Result(status, number, reason)
-
-
-def _of_children(memory_peak_bytes: int | None) -> Usage:
-    """The CPU time of all processes that ended and were waited for below this one: getrusage(2), RUSAGE_CHILDREN."""
-    counted = resource.getrusage(resource.RUSAGE_CHILDREN)
-    user_us, system_us = round(counted.ru_utime * 1e6), round(counted.ru_stime * 1e6)
-    return Usage(
-        source=UsageSource.PROC,
-        memory_peak_bytes=memory_peak_bytes,
-        cpu_time_us=user_us + system_us,
-        cpu_user_us=user_us,
-        cpu_system_us=system_us,
-    )

@@ -242,7 +242,7 @@ class Session:
             table = process_table()
             for leaf in leaves:
                 leaf.look(table)
-        self._loop.call_later(_TRACK_EVERY_S, self._track)
+        self._loop.call_later(_TRACK_EVERY_S * (1 if self._ground.tree is None else 10), self._track)
 
     def _look_for_silent_calls(self) -> None:
         if not self._command.ended.done():

@@ -36,7 +36,7 @@ PYTHON = "/usr/bin/python3"
 # Shares of the host's memory: together 1.15 of it at the worst moment, each session alone well inside.
 _HIGH_SHARE, _LOW_SHARE = 0.25, 0.45
 _ROOMY = 3  # with --roomy everything needs so many times less
-_HIGH_CALLS, _LOW_CALLS = 5, 2
+_HIGH_CALLS, _LOW_CALLS = 4, 2
 _STEP = 4 << 20
 _PATIENCE_S = 240
 

@@ -36,8 +36,12 @@ class LeafPool:
         os.mkfifo(path, 0o600)
         # Read-write, so that there is always a reader and a writer and no end of file.
         self._fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        for _ in range(_FIRST):
+
+    def prime(self) -> None:
+        """The first leaves, before the first client comes."""
+        for _ in range(min(_FIRST, self._ration)):
             self._add()
+        self.fill()
 
     def take(self) -> str:
         """A new leaf for a client that asked; empty when none can be made."""

@@ -174,7 +174,7 @@ class Session:
         self._sampler = Sampler(
             self._spool, ground.tree, lambda: self._calls.running.values(), self._agent_pids, ground.counts_memory
         )
-        self._pool.fill()
+        self._pool.prime()
 
     def _govern(self) -> None:
         """With the memory controller: let a policy decide over the calls."""

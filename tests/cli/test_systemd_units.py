@@ -134,7 +134,7 @@ def _boot(where: Path, done: Callable[[], bool], log: Path) -> None:
             [*namespaces, "sh", "-c", boot, str(cgroup.path)], stdout=said, stderr=said, stdin=subprocess.DEVNULL
         )
         try:
-            until(done, f"booted: {log}, {console}", 120)
+            until(done, f"booted: {log}, {console}", 240)
         except AssertionError:
             print(console.read_text(), log.read_text() if log.exists() else "no log")
             raise

@@ -29,6 +29,7 @@ def test_grants_are_unique_refilled_and_bounded(tmp_path: Path) -> None:
 
     async def use() -> list[str]:
         pool = LeafPool(tmp_path / "pool", make, asyncio.get_running_loop())
+        pool.prime()
         taken = []
         for running in range(200):
             name = take(tmp_path / "pool") or pool.take()
@@ -52,8 +53,34 @@ def test_grants_are_unique_refilled_and_bounded(tmp_path: Path) -> None:
 def test_a_tree_that_refuses_gives_no_grant(tmp_path: Path) -> None:
     async def use() -> None:
         pool = LeafPool(tmp_path / "pool", lambda _name: False, asyncio.get_running_loop())
+        pool.prime()
         assert take(tmp_path / "pool") == ""
         assert pool.take() == ""
         pool.close()
 
     asyncio.run(use())
+
+
+def test_rationed_leaves_are_kept_for_those_who_ask(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def make(name: str) -> bool:
+        made.append(name)
+        return True
+
+    async def use() -> None:
+        pool = LeafPool(tmp_path / "pool", make, asyncio.get_running_loop())
+        pool.ration(2)
+        pool.prime()
+        assert list(pool.free) == ["c000001", "c000002"]
+        pool.ration(0)
+        assert take(tmp_path / "pool") == ""
+        assert {pool.take(), pool.take()} == {"c000001", "c000002"}
+        pool.ration(3)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(pool.free) == 3
+        pool.close()
+
+    asyncio.run(use())
+    assert len(made) == len(set(made)) == 5

@@ -47,6 +47,7 @@ class Case:
     own_hint: Hint  # what the command itself says
     problems: tuple[str, ...]  # of its hints, as far as they have not been told before
     command: commands.Command
+    key: str  # what the same command has again
     expectation: Expectation
     priority: Priority
     limits: Limits  # as they are now
@@ -56,17 +57,13 @@ class Case:
     killed_rule: str = ""
     killed_reason: str = ""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # of changes of its limits
+    begun: bool = False  # else it waits in the queue
     warned: bool = False  # its client knows that there is something to tell at the end
 
     @property
     def need_bytes(self) -> int | None:
         """What it is known to need, declared or remembered; what its kind usually needs is no reason to wait."""
         return self.expectation.memory_bytes if self.expectation.source in (Source.HINT, Source.HISTORY) else None
-
-    @property
-    def key(self) -> str:
-        """What the same command has again."""
-        return commands.normalised(self.command)
 
 
 class Casebook:
@@ -91,17 +88,11 @@ class Casebook:
         problems = tuple(problem for problem in hint.problems if problem not in self._answered)
         self._answered |= set(hint.problems) - set(own_hint.problems)
         command = commands.classify(argv)
-        expectation = self._history.expected(
-            commands.normalised(command),
-            command.kind,
-            hint,
-            self._calls_bytes,
-            self._host_bytes,
-            call_bytes=self._call_bytes,
-        )
+        key = commands.normalised(command)
+        expectation = self._expected(key, command, hint)
         # Only among the calls of its session: whatever a call declares, sessions are ordered by their own priority.
         priority = Priority.NORMAL if hint.priority is None else hint.priority
-        self._open[call] = Case(call, argv, hint, own_hint, problems, command, expectation, priority, self._limits)
+        self._open[call] = Case(call, argv, hint, own_hint, problems, command, key, expectation, priority, self._limits)
         return self._open[call]
 
     def get(self, call: str) -> Case | None:
@@ -113,4 +104,17 @@ class Casebook:
         case = self._open.pop(call, None)
         if case is not None and usage is not None and usage.memory_peak_bytes is not None:
             self._history = self._history.observe(case.key, case.command.kind, usage.memory_peak_bytes, duration_s)
+            for other in self._open.values():  # those of the same command that wait need not be strangers any more
+                if not other.begun and other.key == case.key:
+                    other.expectation = self._expected(other.key, other.command, other.hint)
         return case
+
+    def _expected(self, key: str, command: commands.Command, hint: Hint) -> Expectation:
+        return self._history.expected(
+            key,
+            command.kind,
+            hint,
+            self._calls_bytes,
+            self._host_bytes,
+            call_bytes=self._call_bytes,
+        )

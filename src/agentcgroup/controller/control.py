@@ -122,6 +122,7 @@ class Control:
     def began(self, call: Call, hint: str) -> None:
         """A call is running."""
         case = self.cases.open(call.start.call, call.start.argv, hint)
+        case.begun = True
         if case.problems or case.queued.seconds > _OWED_SPELL_S or isinstance(case.own_hint.memory, int):
             self._warn(call, case)
         if isinstance(call.leaf, CgroupLeaf):

@@ -15,9 +15,9 @@ LONGEST_WAIT_MS = 600_000  # what a client in the queue is told; the policy answ
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A request and who waits for its answer."""
+    """Who waits for an answer, and since when (CLOCK_MONOTONIC)."""
 
-    request: Request
+    asked_s: float
     connection: Connection
     case: Case
 
@@ -34,14 +34,15 @@ class Queue:
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """As the policy sees them."""
-        return tuple(waiting.request for waiting in self._waiting.values())
+        """As the policy sees them; what is known of their needs may have changed while they wait."""
+        return tuple(
+            Request(CallId(self.session, call), waiting.case.priority, waiting.asked_s, waiting.case.need_bytes)
+            for call, waiting in self._waiting.items()
+        )
 
-    def add(self, case: Case, connection: Connection) -> Request:
+    def add(self, case: Case, connection: Connection) -> None:
         """A call asks."""
-        request = Request(CallId(self.session, case.call), case.priority, time.monotonic(), case.need_bytes)
-        self._waiting[case.call] = Waiting(request, connection, case)
-        return request
+        self._waiting[case.call] = Waiting(time.monotonic(), connection, case)
 
     def hold(self, call: str) -> bool:
         """Tell the client to wait; False when it has its answer already."""

@@ -33,11 +33,13 @@ ARMS = ("none", "static", "user-space", "ladder")
 SESSIONS = {"high": "high", "low1": "low", "low2": "low"}
 PYTHON = "/usr/bin/python3"
 
-# Shares of the host's memory: together 1.15 of it at the worst moment, each session alone well inside.
-_HIGH_SHARE, _LOW_SHARE = 0.25, 0.45
+# Shares of the host's memory: any two fit, all three do not. The largest call is one of high: the one that the kernel's
+# own OOM killer takes first, and the one that must live.
+_HIGH_SHARE, _LOW_SHARE = 0.45, 0.30
 _ROOMY = 3  # with --roomy everything needs so many times less
-_HIGH_CALLS, _LOW_CALLS = 4, 2
+_HIGH_CALLS, _LOW_CALLS = 3, 3
 _STEP = 4 << 20
+_SETTINGS = {"static": ["--set", "settings.budget_share=0.9"]}  # else it would kill every call of high by itself
 _PATIENCE_S = 240
 
 # A call of the high agent: allocates in steps of 4 MiB, and writes how long each took (milliseconds) to a file.
@@ -133,6 +135,7 @@ def run_once(arm: str, folder: Path, roomy: bool) -> Run:
 
 def _daemon(arm: str, folder: Path) -> subprocess.Popen[bytes]:
     line = [sys.executable, "-m", "agentcgroup", "daemon", "--socket", str(folder / "daemon"), "--set", f"policy={arm}"]
+    line += _SETTINGS.get(arm, [])
     process = subprocess.Popen(line, stderr=(folder / "daemon.log").open("wb"))
     until = time.monotonic() + 30
     while not (folder / "daemon").exists():

@@ -39,8 +39,8 @@ def command(trace: Path, call_id: str | None, sort: str, as_json: bool) -> None:
       CPU       user and system time of the whole tree of the call
       peak      largest memory of the tree (~: sampled from /proc)
       outcome   ok, failed, oom (memory.events of its cgroup counted an oom_kill),
-                pids (a fork was refused), timed-out, client-killed,
-                session-ended, cut (the trace ends before the call does)
+                killed (by the policy), pids (a fork was refused), timed-out,
+                client-killed, session-ended, cut (the trace ends before it)
       command   the script of `bash -c`, else the command line
 
     A cut or damaged trace is shown as far as it is sound; one line on stderr says

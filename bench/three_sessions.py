@@ -155,7 +155,8 @@ def _start(name: str, folder: Path, roomy: bool) -> subprocess.Popen[bytes]:
         lines = [f"{PYTHON} -S {folder}/hog.py {int(scale * _LOW_SHARE)} 3"] * _LOW_CALLS
     (folder / f"{name}.json").write_text(json.dumps(lines))
     agent = [PYTHON, "-S", str(folder / "agent.py"), str(folder / f"{name}.json"), str(folder / f"{name}.end")]
-    options = ["--name", name, "--priority", SESSIONS[name], "--memory", str(int(host * 0.6)), "--quiet", "--sample-hz", "1"]
+    options = ["--name", name, "--priority", SESSIONS[name], "--memory", str(int(host * 0.6)), "--quiet"]
+    options += ["--sample-hz", "1"]  # more often is a load of its own on an emulated CPU
     options += ["--trace", str(folder / name), "--daemon", "require", "--daemon-socket", str(folder / "daemon")]
     line = [sys.executable, "-m", "agentcgroup", "run", *options, "--client-deadline", "2s", "--", *agent]
     return subprocess.Popen(line, stderr=(folder / f"{name}.log").open("wb"))

@@ -37,6 +37,38 @@ class Governed(Protocol):
         """An operator ends the session: COMMAND is told to end, and killed when it does not."""
 
 
+class Overheard:
+    """``session`` itself, for those who listen in on what passes between it and its decider: override and pass on."""
+
+    def __init__(self, session: Governed) -> None:
+        self.session = session
+
+    @property
+    def name(self) -> str:
+        """See Governed."""
+        return self.session.name
+
+    def world(self) -> World:
+        """See Governed."""
+        return self.session.world()
+
+    def carry_out(self, actions: Sequence[Action]) -> None:
+        """See Governed."""
+        self.session.carry_out(actions)
+
+    def set_priority(self, priority: Priority) -> None:
+        """See Governed."""
+        self.session.set_priority(priority)
+
+    def hold(self, frozen: bool, reason: str) -> None:
+        """See Governed."""
+        self.session.hold(frozen, reason)
+
+    def end(self, reason: str) -> None:
+        """See Governed."""
+        self.session.end(reason)
+
+
 class Decider(Protocol):
     """Decides over one session."""
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentcgroup.controller.decider import Decider, Governed
+from agentcgroup.controller.decider import Decider, Governed, Overheard
 from agentcgroup.kernel.psi import parse_pressure
 from agentcgroup.model import CallEnd, CallStart, Outcome
-from agentcgroup.policy.world import Action, Kill, Priority, Signal, World
+from agentcgroup.policy.world import Action, Kill, Signal
 from agentcgroup.trace.records import Record, SessionStart
 from agentcgroup.trace.text import command_of
 
@@ -116,7 +116,7 @@ class Noting:
 
     def start(self, session: Governed) -> None:
         """See Decider."""
-        self._decider.start(_Overheard(session, self._kills))
+        self._decider.start(_Watched(session, self._kills))
 
     def submit(self, signal: Signal) -> None:
         """See Decider."""
@@ -127,29 +127,13 @@ class Noting:
         self._decider.close()
 
 
-class _Overheard:
-    """A session whose actions are noted before they are carried out (controller.decider.Governed)."""
+class _Watched(Overheard):
+    """A session whose kills are noted before they are carried out."""
 
     def __init__(self, session: Governed, kills: Kills) -> None:
-        self._session = session
+        super().__init__(session)
         self._kills = kills
 
-    @property
-    def name(self) -> str:
-        return self._session.name
-
-    def world(self) -> World:
-        return self._session.world()
-
     def carry_out(self, actions: Sequence[Action]) -> None:
-        self._kills.note(actions, self._session)
-        self._session.carry_out(actions)
-
-    def set_priority(self, priority: Priority) -> None:
-        self._session.set_priority(priority)
-
-    def hold(self, frozen: bool, reason: str) -> None:
-        self._session.hold(frozen, reason)
-
-    def end(self, reason: str) -> None:
-        self._session.end(reason)
+        self._kills.note(actions, self.session)
+        self.session.carry_out(actions)

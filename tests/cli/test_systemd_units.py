@@ -70,7 +70,7 @@ ExecStart={python} -m agentcgroup daemon
 WorkingDirectory={checkout}
 StandardOutput=append:{out}/log
 StandardError=append:{out}/log
-{home}
+{shown}
 """
 PROBE = """\
 [Unit]
@@ -96,12 +96,14 @@ ExecStart=/bin/sh -ec '\\
 @pytest.mark.skipif(not systemd_box.SYSTEMD.exists() or os.geteuid() != 0, reason="boots a systemd")
 def test_a_systemd_runs_it_as_it_is(tmp_path: Path) -> None:
     units, out = tmp_path / "units", tmp_path / "out"
-    inside_home = Path(sys.executable).resolve().is_relative_to("/root")
+    where = [CHECKOUT.resolve(), Path(sys.executable).parent.resolve(), Path(sys.executable).resolve()]
+    hidden = {"/root": "ProtectHome=read-only", "/home": "ProtectHome=read-only", "/tmp": "PrivateTmp=no"}
+    shown = {mend for top, mend in hidden.items() if any(path.is_relative_to(top) for path in where)}
     words = {
         "python": sys.executable,
         "checkout": CHECKOUT,
         "out": out,
-        "home": "ProtectHome=read-only" if inside_home else "",
+        "shown": "\n".join(sorted(shown)),  # what the unit hides and this checkout lies in
     }
     (units / "agentcgroup.service.d").mkdir(parents=True)
     out.mkdir()

@@ -143,11 +143,15 @@ def _last_resort(draft: Draft, room: Room, pressure: Pressure, order: list[Place
         return  # once it has had its time to run
     gone_s = now_s if pressure.gone_s is None else pressure.gone_s
     patience_s = settings.turn_s if pressure.turns else settings.kill_s
+    grew = room.hard_bytes > pressure.acted_bytes + NOISE_BYTES
+    brim = room.scope is not None and grew and room.hard_bytes * 2 >= room.gone_bytes + room.end_bytes
+    if brim:  # what is left would not last for that long, and at the limit the kernel kills whom it likes
+        patience_s = settings.confirm_s
     if not order or now_s - max(gone_s, pressure.acted_s) < patience_s:
         return
     if not (draft.hurts(room.scope) or draft.moved(room.scope)):
         return
-    if _another_turn(draft, room, pressure, order):
+    if not brim and _another_turn(draft, room, pressure, order):
         return
     victim = order[0]
     where = "host" if room.scope is None else "session"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agentcgroup.controller.cases import Casebook
 from agentcgroup.model import Limits, Usage
+from agentcgroup.policy.world import Priority
 
 MIB = 1 << 20
 
@@ -32,6 +33,14 @@ def test_a_declared_need_is_not_replaced_by_what_others_needed() -> None:
     first.begun = True
     cases.close("c1", Usage(memory_peak_bytes=10 * MIB), 2.0)
     assert declared.need_bytes == 300 * MIB
+
+
+def test_what_the_agent_declares_holds_for_commands_that_do_not_inherit_it() -> None:
+    cases = Casebook(Limits(), 1024 * MIB, None, 8192 * MIB, "memory:200m,priority:low")
+    assert cases.open("c1", ("bash", "-c", "ls"), "").need_bytes == 200 * MIB
+    own = cases.open("c2", ("bash", "-c", "AGENT_RESOURCE_HINT=memory:300m ls"), "")
+    assert own.need_bytes == 300 * MIB
+    assert own.priority is Priority.LOW
 
 
 def test_problems_of_the_environments_hint_are_told_once_and_those_of_a_command_each_time() -> None:

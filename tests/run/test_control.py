@@ -134,3 +134,10 @@ def test_a_busy_cpu_is_noted_and_nobody_is_held_for_it(tmp_path: Path) -> None:
     ran = run(tmp_path, agent(tmp_path, f"sh({burn!r})"), "--memory", "1g")
     assert actions(ran, "cpu-pressure")
     assert not [action for action in actions(ran) if action.call is not None]
+
+
+def test_what_the_agents_environment_declares_holds_for_commands_that_do_not_get_it(tmp_path: Path) -> None:
+    source = 'subprocess.run(["env", "-u", "AGENT_RESOURCE_HINT", "bash", "-c", "sleep 0.5"], start_new_session=True)'
+    ran = run(tmp_path, agent(tmp_path, source), "--memory", "1g", environment={"AGENT_RESOURCE_HINT": "memory:much"})
+    assert ran.outcomes == [Outcome.OK]
+    assert "much" in ran.stderr

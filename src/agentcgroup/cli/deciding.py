@@ -13,8 +13,8 @@ from agentcgroup.controller.kills import Kills, Noting
 from agentcgroup.controller.settings import Settings
 from agentcgroup.errors import HostError
 from agentcgroup.model import CallEnd, CallStart
-from agentcgroup.policy.registry import policy as policy_named
-from agentcgroup.policy.world import Began, CallId, Ended
+from agentcgroup.policy.none import Nothing
+from agentcgroup.policy.world import Began, CallId, Ended, Policy
 from agentcgroup.trace.records import Record
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ class Deciding:
     """Who decides, for one session. ``see`` every record of its trace; ``join`` before it starts."""
 
     def __init__(
-        self, settings: Settings, options: Mapping[str, Any], kills: Kills, say: Callable[[str], None]
+        self, settings: Settings, options: Mapping[str, Any], policy: Policy, kills: Kills, say: Callable[[str], None]
     ) -> None:
+        self._policy = policy  # a value: it is as good as new whenever this session has to decide for itself
         self.joins = False  # the daemon wants to know of the session
         self._settings = settings
         self._options = options
@@ -70,11 +71,11 @@ class Deciding:
                     self._tell.submit(Ended(CallId(self._settings.session, call)))
 
     def _alone(self) -> Decider:
-        return LocalDecider(policy_named(self._settings.policy, **self._settings.policy_settings))
+        return LocalDecider(self._policy)
 
 
 def _nobody() -> Decider:
-    return LocalDecider(policy_named("none"))
+    return LocalDecider(Nothing())
 
 
 def _hello(settings: Settings, ground: Ground) -> Hello:

@@ -50,10 +50,10 @@ def run_session(options: Mapping[str, Any], given: Collection[str]) -> int:
     """
     options = {**with_configured(options, given), "own_policy": not {"policy", "policy_settings"}.isdisjoint(given)}
     settings = settings_of(options)
-    registry_policy(settings.policy, **settings.policy_settings)  # what is wrong with it is said now
+    policy = registry_policy(settings.policy, **settings.policy_settings)  # what is wrong with it is said now
     summary = SummaryBuilder()
     kills = Kills(settings.session, options.get("kill_log"), _say, options.get("kill_log_bytes"))
-    deciding = Deciding(settings, options, kills, _say)
+    deciding = Deciding(settings, options, policy, kills, _say)
 
     def observe(record: Record) -> None:
         summary.add(record)

@@ -69,13 +69,17 @@ class Case:
 class Casebook:
     """The cases of a session, and what its calls needed so far.
 
+    ``agent_hint`` is what the agent's own environment declares, for agents that do not hand it on to their commands.
     ``limits`` are those of a new leaf; ``calls_bytes`` is what all calls share, ``call_bytes`` what one may use by the
     settings (None: all of that).
     """
 
-    def __init__(self, limits: Limits, calls_bytes: int | None, call_bytes: int | None, host_bytes: int) -> None:
+    def __init__(
+        self, limits: Limits, calls_bytes: int | None, call_bytes: int | None, host_bytes: int, agent_hint: str = ""
+    ) -> None:
         self._limits = limits
         self._calls_bytes, self._call_bytes, self._host_bytes = calls_bytes, call_bytes, host_bytes
+        self._agent_hint = hints.parse(agent_hint)
         self._history = History()
         self._answered: frozenset[str] = frozenset()  # problems of the environment's hint that have been told
         self._open: dict[str, Case] = {}
@@ -84,7 +88,8 @@ class Casebook:
         """The case of a call; the one that its request has opened already, if it has."""
         if call in self._open:
             return self._open[call]
-        hint, own_hint = hints.of_call(argv, environment_hint), hints.of_command(argv)
+        own_hint = hints.of_command(argv)
+        hint = hints.merge(self._agent_hint, hints.parse(environment_hint), own_hint)
         problems = tuple(problem for problem in hint.problems if problem not in self._answered)
         self._answered |= set(hint.problems) - set(own_hint.problems)
         command = commands.classify(argv)

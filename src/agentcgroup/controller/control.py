@@ -73,6 +73,7 @@ class Control:
     decider: Decider
     priority: Priority
     call_bytes: int | None  # what one call may use by the settings
+    agent_hint: str  # what the agent's own environment declares for all its commands
     give: Callable[[Connection, str], None]
     terminate: Callable[[str], None]
     queue: Queue = field(init=False)
@@ -88,7 +89,9 @@ class Control:
         self.hands = Hands(self.tree, self.trace.action)
         self.signals = Signals(self.name, self.tree.session, self.tree.calls, self.moved, self.stalled, self.contended)
         calls_bytes = self.tree.calls.read_max("memory.max")
-        self.cases = Casebook(self.tree.limits_of_a_call, calls_bytes, self.call_bytes, read_meminfo().total_bytes)
+        self.cases = Casebook(
+            self.tree.limits_of_a_call, calls_bytes, self.call_bytes, read_meminfo().total_bytes, self.agent_hint
+        )
         self._ration()
 
     # What happens
@@ -304,19 +307,9 @@ class Control:
         if len(self.queue):
             self.pool.ration(0)
             return
-        ceiling = self.tree.calls.read_max("memory.max") or read_meminfo().total_bytes
-        room = min(ceiling - self._promised(), read_meminfo().available_bytes)
+        state, memory = self._state(), read_meminfo()
+        room = min((state.calls_bytes or memory.total_bytes) - _promised(state), memory.available_bytes)
         self.pool.ration(max(0, min(_MOST_TICKETS, room // _TICKET_BYTES)))
-
-    def _promised(self) -> int:
-        """What the running calls use, or are expected to use still."""
-        promised = 0
-        for call in self.calls.running.values():
-            case = self.cases.get(call.start.call)
-            if case is not None and isinstance(call.leaf, CgroupLeaf):
-                used = call.leaf.cgroup.read_int("memory.current") or 0
-                promised += max(used, case.need_bytes or _TICKET_BYTES)
-        return promised
 
     # Actions
 
@@ -348,3 +341,8 @@ class Control:
         """Have the client wait for the text at the end of the call."""
         if not case.warned and call.connection is not None and not call.ending:
             case.warned = call.connection.send(wire.Wait(_TELL_WITHIN_MS))
+
+
+def _promised(state: SessionState) -> int:
+    """What the running calls use, or are expected to use still."""
+    return sum(max(call.memory_bytes, call.expected_bytes or _TICKET_BYTES) for call in state.calls)

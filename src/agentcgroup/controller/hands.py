@@ -76,14 +76,20 @@ class Hands:
 
         Each leaf by itself, since the client of a call thaws its leaf, and no more, when the controller is gone.
         """
-        leaf = self._tree.calls.child(case.call)
         if frozen:
             case.held.begin()
-            self._do(case.call, "freeze", self._enforcer.freeze(leaf, timeout_s=_FREEZE_CONFIRMED_WITHIN_S))
         else:
             case.held.end()
-            if case.frozen.since_s is None:
-                self._do(case.call, "thaw", self._enforcer.thaw(leaf))
+        if frozen or case.frozen.since_s is None:
+            self.hold_leaf(case.call, frozen)
+
+    def hold_leaf(self, call: str, frozen: bool) -> None:
+        """Freeze or thaw the leaf of a call of which nothing else is known."""
+        leaf = self._tree.calls.child(call)
+        if frozen:
+            self._do(call, "freeze", self._enforcer.freeze(leaf, timeout_s=_FREEZE_CONFIRMED_WITHIN_S))
+        else:
+            self._do(call, "thaw", self._enforcer.thaw(leaf))
 
     def weigh_session(self, priority: Priority) -> None:
         """Set cpu.weight of the session by its priority."""

@@ -6,16 +6,14 @@ freeze its calls where they have cgroups.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from agentcgroup.controller.calls import Calls
+from agentcgroup.controller.hands import Hands
 from agentcgroup.domain.leaf import CgroupLeaf
 from agentcgroup.domain.tree import SessionTree
-from agentcgroup.enforce.cgroups import CgroupEnforcer
-from agentcgroup.kernel.cgroup import Cgroup
 from agentcgroup.kernel.meminfo import read_meminfo
 from agentcgroup.policy.world import Action, CallId, CallState, Priority, SessionState, World
 from agentcgroup.trace.writer import TraceWriter
@@ -31,8 +29,10 @@ class Onlooker:
     trace: TraceWriter
     priority: Priority
     terminate: Callable[[str], None]
-    _enforcer: CgroupEnforcer = field(default_factory=CgroupEnforcer)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _hands: Hands | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._hands = None if self.tree is None else Hands(self.tree, self.trace.action)
 
     def world(self) -> World:
         """See Governed; the memory of the session and of its calls is not known, and given as 0."""
@@ -55,20 +55,20 @@ class Onlooker:
         """Nothing can be carried out, and no call waits for an answer."""
 
     def set_priority(self, priority: Priority) -> None:
-        """See Governed. Only shown."""
+        """See Governed. It is shown, and divides the CPU where that can be divided."""
         self.priority = priority
         self.trace.action(None, "priority", priority.name.lower())
+        if self._hands is not None:
+            self._hands.weigh_session(priority)
 
     def hold(self, frozen: bool, reason: str) -> None:
         """See Governed. The daemon refuses it where there are no cgroups."""
-        if self.tree is None:
+        if self._hands is None:
             return
         self.trace.action(None, "freeze" if frozen else "thaw", reason)
         for call in self.calls.running.values():
             if isinstance(call.leaf, CgroupLeaf):
-                task = asyncio.get_running_loop().create_task(self._hold(call.start.call, call.leaf.cgroup, frozen))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._hands.hold_leaf(call.start.call, frozen)
 
     def end(self, reason: str) -> None:
         """See Governed."""
@@ -77,13 +77,5 @@ class Onlooker:
 
     def close(self) -> None:
         """The session is over."""
-        for task in self._tasks:
-            task.cancel()
-        self._enforcer.close()
-
-    async def _hold(self, call: str, leaf: Cgroup, frozen: bool) -> None:
-        """Each leaf by itself: its client thaws it, and no more, when the controller is gone."""
-        work = self._enforcer.freeze if frozen else self._enforcer.thaw
-        result = await work(leaf)
-        if not result.done and result.why:
-            self.trace.action(call, "freeze-refused" if frozen else "thaw-refused", result.why)
+        if self._hands is not None:
+            self._hands.close()

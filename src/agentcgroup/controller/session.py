@@ -33,6 +33,7 @@ from agentcgroup.errors import CgroupError
 from agentcgroup.feedback.budget import budget_text
 from agentcgroup.kernel import process
 from agentcgroup.model import Limits, Usage
+from agentcgroup.policy import hints
 from agentcgroup.trace.records import Host, SessionEnd, SessionStart
 from agentcgroup.trace.samples import SampleSpool
 from agentcgroup.trace.writer import TraceWriter
@@ -196,6 +197,7 @@ class Session:
             decider=self._decider,
             priority=settings.priority,
             call_bytes=settings.budget.call_memory_bytes,
+            agent_hint=os.environ.get(hints.VARIABLE, ""),
             give=self._clients.give,
             terminate=self._terminate,
         )

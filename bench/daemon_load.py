@@ -22,10 +22,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agentcgroup.controller.decider import LocalDecider
+from agentcgroup.controller.local import LocalDecider
 from agentcgroup.daemon.ask import ask
 from agentcgroup.daemon.member import JoinedDecider, join_daemon
 from agentcgroup.daemon.messages import Hello, Question
+from agentcgroup.model import Priority
 from agentcgroup.policy.none import Nothing
 from agentcgroup.policy.world import (
     Action,
@@ -38,7 +39,6 @@ from agentcgroup.policy.world import (
     Freeze,
     Kill,
     Limit,
-    Priority,
     Refuse,
     Request,
     SessionState,

@@ -27,24 +27,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from agentcgroup.controller.decider import LocalDecider
+from agentcgroup.controller.local import LocalDecider
 from agentcgroup.kernel.cgroup import Cgroup
 from agentcgroup.kernel.events import EventWatch
 from agentcgroup.kernel.hierarchy import find_unified_mount
 from agentcgroup.kernel.meminfo import read_meminfo
+from agentcgroup.model import Priority
 from agentcgroup.policy.ladder import Ladder
-from agentcgroup.policy.world import (
-    Action,
-    CallId,
-    CallState,
-    Decision,
-    Moved,
-    Policy,
-    Priority,
-    SessionState,
-    Signal,
-    World,
-)
+from agentcgroup.policy.world import Action, CallId, CallState, Decision, Moved, Policy, SessionState, Signal, World
 from bench.moves import Arm, Moves
 from bench.statistics import compare, interval, quantile
 

@@ -37,7 +37,8 @@ PYTHON = "/usr/bin/python3"
 # own OOM killer takes first, and the one that must live.
 _HIGH_SHARE, _LOW_SHARE = 0.45, 0.30
 _ROOMY = 3  # with --roomy everything needs so many times less
-_HIGH_CALLS, _LOW_CALLS = 3, 3
+_HIGH_CALLS, _LOW_CALLS = 3, 2
+_HIGH_HOLDS_S, _LOW_HOLDS_S = 2, 6  # how long a call works on after it has what it needs
 _STEP = 4 << 20
 _SETTINGS = {"static": ["--set", "settings.budget_share=0.9"]}  # else it would kill every call of high by itself
 _PATIENCE_S = 240
@@ -45,7 +46,7 @@ _PATIENCE_S = 240
 # A call of the high agent: allocates in steps of 4 MiB, and writes how long each took (milliseconds) to a file.
 _PROBE = """
 import json, mmap, sys, time
-size, step, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+size, step, seconds, out = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 held, took, block = [], [], b"x" * step
 for _ in range(size // step):
     begun = time.perf_counter()
@@ -53,6 +54,7 @@ for _ in range(size // step):
     part.write(block)
     took.append((time.perf_counter() - begun) * 1000)
     held.append(part)
+time.sleep(seconds)
 open(out, "a").write(json.dumps(took) + "\\n")
 """
 # A call of a low agent: takes its memory as fast as it can, then works on it for a while.
@@ -70,15 +72,20 @@ while time.monotonic() < until:
         part[:4096] = b"x" * 4096
     time.sleep(0.01)
 """
+# An agent: waits until all three are there, so that their first calls meet, then runs its calls one by one.
 _AGENT = """
-import json, subprocess, sys, time
+import glob, json, os, subprocess, sys, time
 lines = json.load(open(sys.argv[1]))
+open(sys.argv[1] + ".ready", "w").close()
+while len(glob.glob(os.path.dirname(sys.argv[1]) + "/*.ready")) < int(sys.argv[3]):
+    time.sleep(0.05)
+begun = time.monotonic()
 told, failed = [], 0
 for line in lines:
     done = subprocess.run(["bash", "-c", line], stderr=subprocess.PIPE, start_new_session=True)
     failed += done.returncode != 0
     told += [text for text in done.stderr.decode(errors="replace").splitlines() if text.startswith("agentcgroup:")]
-json.dump({"failed": failed, "told": told}, open(sys.argv[2], "w"))
+json.dump({"failed": failed, "told": told, "seconds": time.monotonic() - begun}, open(sys.argv[2], "w"))
 """
 
 
@@ -88,7 +95,7 @@ class Told:
 
     session: str
     finished: bool  # its agent came to its end
-    seconds: float
+    seconds: float  # of its calls, one after the other; all that we waited when it did not come to its end
     calls_ok: int
     calls: int
     killed: int  # by the kernel or the policy
@@ -116,11 +123,7 @@ def run_once(arm: str, folder: Path, roomy: bool) -> Run:
     try:
         started = time.monotonic()
         running = {name: _start(name, folder, roomy) for name in SESSIONS}
-        seconds: dict[str, float] = {}
-        while len(seconds) < len(running) and time.monotonic() - started < _PATIENCE_S:
-            for name, process in running.items():
-                if name not in seconds and process.poll() is not None:
-                    seconds[name] = time.monotonic() - started
+        while time.monotonic() - started < _PATIENCE_S and any(each.poll() is None for each in running.values()):
             time.sleep(0.05)
         for process in running.values():
             process.terminate()
@@ -128,7 +131,7 @@ def run_once(arm: str, folder: Path, roomy: bool) -> Run:
     finally:
         daemon.terminate()
         daemon.wait(10)
-    found = tuple(_told(name, folder, seconds.get(name, _PATIENCE_S)) for name in SESSIONS)
+    found = tuple(_told(name, folder) for name in SESSIONS)
     steps = (folder / "steps").read_text().splitlines() if (folder / "steps").exists() else []
     return Run(arm, found, tuple(step for line in steps for step in json.loads(line)))
 
@@ -149,12 +152,13 @@ def _start(name: str, folder: Path, roomy: bool) -> subprocess.Popen[bytes]:
     host = read_meminfo().total_bytes
     scale = host / (_ROOMY if roomy else 1)
     if name == "high":
-        probe = f"{PYTHON} -S {folder}/probe.py {int(scale * _HIGH_SHARE)} {_STEP} {folder}/steps"
+        probe = f"{PYTHON} -S {folder}/probe.py {int(scale * _HIGH_SHARE)} {_STEP} {_HIGH_HOLDS_S} {folder}/steps"
         lines = [probe] * _HIGH_CALLS
     else:
-        lines = [f"{PYTHON} -S {folder}/hog.py {int(scale * _LOW_SHARE)} 3"] * _LOW_CALLS
+        lines = [f"{PYTHON} -S {folder}/hog.py {int(scale * _LOW_SHARE)} {_LOW_HOLDS_S}"] * _LOW_CALLS
     (folder / f"{name}.json").write_text(json.dumps(lines))
     agent = [PYTHON, "-S", str(folder / "agent.py"), str(folder / f"{name}.json"), str(folder / f"{name}.end")]
+    agent += [str(len(SESSIONS))]
     options = ["--name", name, "--priority", SESSIONS[name], "--memory", str(int(host * 0.6)), "--quiet"]
     options += ["--sample-hz", "1"]  # more often is a load of its own on an emulated CPU
     options += ["--trace", str(folder / name), "--daemon", "require", "--daemon-socket", str(folder / "daemon")]
@@ -162,21 +166,22 @@ def _start(name: str, folder: Path, roomy: bool) -> subprocess.Popen[bytes]:
     return subprocess.Popen(line, stderr=(folder / f"{name}.log").open("wb"))
 
 
-def _told(name: str, folder: Path, seconds: float) -> Told:
+def _told(name: str, folder: Path) -> Told:
     session = read_trace(folder / name).sessions[0]
-    end = folder / f"{name}.end"
+    file = folder / f"{name}.end"
+    end = json.loads(file.read_text()) if file.exists() else None
     outcomes = [call.outcome for call in session.calls]
     return Told(
         session=name,
-        finished=end.exists(),
-        seconds=seconds,
+        finished=end is not None,
+        seconds=end["seconds"] if end else _PATIENCE_S,
         calls_ok=outcomes.count(Outcome.OK),
         calls=_HIGH_CALLS if name == "high" else _LOW_CALLS,
         killed=outcomes.count(Outcome.OOM) + outcomes.count(Outcome.KILLED),
         frozen_s=_spells(session, "freeze", "thaw"),
         queued_s=_spells(session, "queue", "admit"),
         throttled_s=_throttled(session),
-        told=len(json.loads(end.read_text())["told"]) if end.exists() else 0,
+        told=len(end["told"]) if end else 0,
     )
 
 
@@ -203,6 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--arms", default=",".join(ARMS), help="which, comma-separated")
     parser.add_argument("--roomy", action="store_true", help="with memory enough for all")
     parser.add_argument("--json", action="store_true", help="print every run")
+    parser.add_argument("--keep", type=Path, help="keep the traces and logs of all runs in this folder")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args(arguments)
     arms = chosen.arms.split(",")
@@ -211,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found: list[Run] = []
     with tempfile.TemporaryDirectory() as name:
         for number, arm in enumerate(order):
-            found.append(run_once(arm, Path(name, str(number)), chosen.roomy))
+            found.append(run_once(arm, Path(chosen.keep or name, f"{number}-{arm}"), chosen.roomy))
             print(f"{number + 1}/{len(order)} {arm}: {_line(found[-1])}", file=sys.stderr, flush=True)
     print(json.dumps([asdict(run) for run in found]) if chosen.json else table(found, arms))
 

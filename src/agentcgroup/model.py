@@ -7,7 +7,7 @@ say", never zero. Nothing here does I/O.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class Outcome(StrEnum):
@@ -49,6 +49,18 @@ class Support(StrEnum):
     FULL = "full"  # cgroup v2 with the memory controller
     GROUPING = "grouping"  # cgroup v2 without it: grouping, cgroup.freeze, cgroup.kill
     PROCESS = "process"  # no writable cgroup v2: process groups and subreapers
+
+
+class Priority(IntEnum):
+    """Of a session, or of a call within its session; the higher goes first."""
+
+    LOW = 0
+    NORMAL = 1
+    HIGH = 2
+
+
+# cpu.weight of a cgroup by priority (cgroup v2, 1 to 10000; the kernel's default is 100).
+CPU_WEIGHTS = {Priority.LOW: 25, Priority.NORMAL: 100, Priority.HIGH: 400}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from agentcgroup.controller.cases import Casebook
-from agentcgroup.model import Limits, Usage
-from agentcgroup.policy.world import Priority
+from agentcgroup.model import Limits, Priority, Usage
 
 MIB = 1 << 20
 

@@ -6,23 +6,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from agentcgroup.controller.decider import LocalDecider
 from agentcgroup.controller.kills import Kills, Noting
-from agentcgroup.model import CallEnd, CallStart, Limits, Outcome, Usage
+from agentcgroup.controller.local import LocalDecider
+from agentcgroup.model import CallEnd, CallStart, Limits, Outcome, Priority, Usage
 from agentcgroup.policy.none import Nothing
-from agentcgroup.policy.world import (
-    Action,
-    CallId,
-    CallState,
-    Decision,
-    Kill,
-    Priority,
-    SessionState,
-    Signal,
-    Thaw,
-    Woken,
-    World,
-)
+from agentcgroup.policy.world import Action, CallId, CallState, Decision, Kill, SessionState, Signal, Thaw, Woken, World
 from agentcgroup.trace.kill_log import KillRecord, read_kill_log
 from agentcgroup.trace.records import Record
 

@@ -20,7 +20,7 @@ from agentcgroup.daemon.messages import (
     Report,
     Welcome,
 )
-from agentcgroup.model import Support
+from agentcgroup.model import Priority, Support
 from agentcgroup.policy.world import (
     Admit,
     Asked,
@@ -32,7 +32,6 @@ from agentcgroup.policy.world import (
     Kill,
     Limit,
     Moved,
-    Priority,
     Protect,
     Reclaim,
     Refuse,

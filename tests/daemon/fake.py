@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from agentcgroup.controller.decider import LocalDecider
+from agentcgroup.controller.local import LocalDecider
 from agentcgroup.daemon.member import JoinedDecider, join_daemon
 from agentcgroup.daemon.messages import Hello
-from agentcgroup.model import Support
+from agentcgroup.model import Priority, Support
 from agentcgroup.policy.none import Nothing
 from agentcgroup.policy.world import (
     Action,
@@ -24,7 +24,6 @@ from agentcgroup.policy.world import (
     Kill,
     Limit,
     Policy,
-    Priority,
     Refuse,
     Request,
     SessionState,

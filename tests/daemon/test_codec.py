@@ -14,7 +14,8 @@ from agentcgroup.daemon import codec
 from agentcgroup.daemon.lines import Lines
 from agentcgroup.daemon.messages import LINE_MAX, FromDaemon, Hello, Report, ToDaemon
 from agentcgroup.errors import WireError
-from agentcgroup.policy.world import CallId, CallState, Priority, Request, SessionState, Stalled
+from agentcgroup.model import Priority
+from agentcgroup.policy.world import CallId, CallState, Request, SessionState, Stalled
 from tests.daemon import build
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from agentcgroup.errors import HostError
-from agentcgroup.model import Support
-from agentcgroup.policy.world import Decision, Limit, Priority, Protect, Signal, World
+from agentcgroup.model import Priority, Support
+from agentcgroup.policy.world import Decision, Limit, Protect, Signal, World
 from agentcgroup.trace.kill_log import KillRecord
 from tests.daemon.daemons import Daemons, listed, until
 from tests.daemon.fake import MIB, FakeSession

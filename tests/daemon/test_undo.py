@@ -8,19 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcgroup.daemon.undo import Undo
-from agentcgroup.policy.world import (
-    Action,
-    Admit,
-    CallId,
-    CallState,
-    Freeze,
-    Kill,
-    Limit,
-    Priority,
-    Reclaim,
-    Thaw,
-    Tripwire,
-)
+from agentcgroup.model import Priority
+from agentcgroup.policy.world import Action, Admit, CallId, CallState, Freeze, Kill, Limit, Reclaim, Thaw, Tripwire
 
 _CALLS = [CallId("s1", f"c{number}") for number in range(4)]
 _sizes = st.none() | st.integers(1, 3)

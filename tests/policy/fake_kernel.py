@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from agentcgroup.model import Priority
 from agentcgroup.policy.ladder import Ladder
 from agentcgroup.policy.settings import LadderSettings
 from agentcgroup.policy.world import (
@@ -17,7 +18,6 @@ from agentcgroup.policy.world import (
     Freeze,
     Kill,
     Limit,
-    Priority,
     Protect,
     Reclaim,
     Refuse,

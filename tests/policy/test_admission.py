@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from agentcgroup.model import Priority
 from agentcgroup.policy.settings import LadderSettings
-from agentcgroup.policy.world import Admit, Priority, Refuse
+from agentcgroup.policy.world import Admit, Refuse
 from tests.policy.fake_kernel import GIB, MIB, FakeKernel
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentcgroup.model import Priority
 from agentcgroup.policy.hints import EMPTY, MAX_HINT, Hint, Level, merge, of_call, of_command, parse, render
-from agentcgroup.policy.world import Priority
 
 GIB = 1 << 30
 MIB = 1 << 20

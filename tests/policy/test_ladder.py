@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agentcgroup.errors import UsageError
+from agentcgroup.model import Priority
 from agentcgroup.policy.ladder import Ladder
 from agentcgroup.policy.settings import LadderSettings
 from agentcgroup.policy.world import (
@@ -17,7 +18,6 @@ from agentcgroup.policy.world import (
     Kill,
     Limit,
     Moved,
-    Priority,
     Reclaim,
     SessionState,
     Signal,

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agentcgroup.model import Priority
 from agentcgroup.policy.settings import LadderSettings
-from agentcgroup.policy.world import CallId, Freeze, Kill, Limit, Moved, Priority, Stalled
+from agentcgroup.policy.world import CallId, Freeze, Kill, Limit, Moved, Stalled
 from tests.policy.fake_kernel import GIB, MIB, FakeKernel
 
 SESSIONS = ("high", "low", "middle", "unlimited")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentcgroup.errors import UsageError
+from agentcgroup.model import Priority
 from agentcgroup.policy import registry
 from agentcgroup.policy.ladder import Ladder
 from agentcgroup.policy.world import (
@@ -21,7 +22,6 @@ from agentcgroup.policy.world import (
     Limit,
     Moved,
     Policy,
-    Priority,
     Request,
     SessionState,
     Signal,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentcgroup.model import Priority
 from agentcgroup.policy.protection import distribute
 from agentcgroup.policy.settings import LadderSettings
-from agentcgroup.policy.world import Priority, SessionState
+from agentcgroup.policy.world import SessionState
 from tests.policy.fake_kernel import GIB, MIB
 
 SETTINGS = LadderSettings()

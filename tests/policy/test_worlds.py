@@ -7,6 +7,7 @@ from typing import get_args
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agentcgroup.model import Priority
 from agentcgroup.policy import registry
 from agentcgroup.policy.world import Action as AnyAction
 from agentcgroup.policy.world import (
@@ -19,7 +20,6 @@ from agentcgroup.policy.world import (
     Kill,
     Moved,
     Policy,
-    Priority,
     Protect,
     Refuse,
     Request,

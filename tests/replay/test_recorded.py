@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from agentcgroup.errors import UsageError
+from agentcgroup.model import Priority
 from agentcgroup.policy import registry
-from agentcgroup.policy.world import Priority
 from agentcgroup.replay import recorded
 from agentcgroup.replay.memory import Host
 from agentcgroup.replay.simulator import simulate

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentcgroup.errors import UsageError
+from agentcgroup.model import Priority
 from agentcgroup.policy import registry
-from agentcgroup.policy.world import Decision, Freeze, Kill, Priority, Signal, Thaw, World
+from agentcgroup.policy.world import Decision, Freeze, Kill, Signal, Thaw, World
 from agentcgroup.replay.memory import Host
 from agentcgroup.replay.result import Ending, Result, total
 from agentcgroup.replay.script import Script, Task, Turn, curve

@@ -7,18 +7,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from agentcgroup.controller.decider import Decider, LocalDecider
+from agentcgroup.controller.decider import Decider, Undecided
 from agentcgroup.controller.host import Ground
 from agentcgroup.controller.kills import Kills, Noting
-from agentcgroup.controller.settings import Settings
+from agentcgroup.controller.settings import DEFAULT_POLICY, Settings
 from agentcgroup.errors import HostError
 from agentcgroup.model import CallEnd, CallStart
-from agentcgroup.policy.none import Nothing
-from agentcgroup.policy.world import Began, CallId, Ended, Policy
 from agentcgroup.trace.records import Record
 
 if TYPE_CHECKING:
     from agentcgroup.daemon.messages import Hello
+    from agentcgroup.policy.world import Policy
 
 _MOST_ARGV = 2000  # characters of a command line, for display
 
@@ -27,9 +26,11 @@ class Deciding:
     """Who decides, for one session. ``see`` every record of its trace; ``join`` before it starts."""
 
     def __init__(
-        self, settings: Settings, options: Mapping[str, Any], policy: Policy, kills: Kills, say: Callable[[str], None]
+        self, settings: Settings, options: Mapping[str, Any], kills: Kills, say: Callable[[str], None]
     ) -> None:
-        self._policy = policy  # a value: it is as good as new whenever this session has to decide for itself
+        self._policy: Policy | None = None  # a value: as good as new whenever this session has to decide for itself
+        if settings.policy_settings or settings.policy != DEFAULT_POLICY:
+            self._policy = _policy(settings)  # what is wrong with it is said now
         self.joins = False  # the daemon wants to know of the session
         self._settings = settings
         self._options = options
@@ -40,15 +41,15 @@ class Deciding:
     async def join(self, ground: Ground) -> Decider:
         """The decider. HostError with `--daemon require` when there is no daemon."""
         mode, where = self._options["daemon"], self._options["sockets"]
-        decider: Decider
         if mode == "off" or (mode == "auto" and not any(os.path.exists(path) for path in where)):  # noqa: PTH110
-            decider = self._alone()  # os.path: a folder that may not be entered holds no daemon for us
-            return Noting(decider, self._kills)
+            if not ground.counts_memory:  # os.path: a folder that may not be entered holds no daemon for us
+                return Undecided()
+            return Noting(self._alone(), self._kills)
         from agentcgroup.daemon.member import join_daemon
 
         self.joins = True
         hello = _hello(self._settings, ground)
-        alone = self._alone if ground.counts_memory else _nobody
+        alone = self._alone if ground.counts_memory else Undecided
         try:
             joined = await join_daemon(hello, alone, self._say, require=mode == "require", sockets=where)
         except HostError as error:
@@ -66,16 +67,25 @@ class Deciding:
         if self._tell is not None:
             match record.body:
                 case CallStart(call=call):
+                    from agentcgroup.policy.world import Began, CallId
+
                     self._tell.submit(Began(CallId(self._settings.session, call)))
                 case CallEnd(call=call):
+                    from agentcgroup.policy.world import CallId, Ended
+
                     self._tell.submit(Ended(CallId(self._settings.session, call)))
 
     def _alone(self) -> Decider:
+        from agentcgroup.controller.local import LocalDecider
+
+        self._policy = self._policy or _policy(self._settings)
         return LocalDecider(self._policy)
 
 
-def _nobody() -> Decider:
-    return LocalDecider(Nothing())
+def _policy(settings: Settings) -> Policy:
+    from agentcgroup.policy.registry import policy  # nothing of it is needed where no memory is counted
+
+    return policy(settings.policy, **settings.policy_settings)
 
 
 def _hello(settings: Settings, ground: Ground) -> Hello:

@@ -18,7 +18,6 @@ from typing import Any
 from agentcgroup.agents import registry
 from agentcgroup.cli.deciding import Deciding
 from agentcgroup.cli.defaults import with_configured
-from agentcgroup.controller.hands import WEIGHTS
 from agentcgroup.controller.host import occupy
 from agentcgroup.controller.kills import Kills
 from agentcgroup.controller.launch import command_error
@@ -27,8 +26,7 @@ from agentcgroup.controller.settings import Settings
 from agentcgroup.domain import budget
 from agentcgroup.domain.budget import Budget
 from agentcgroup.errors import AgentcgroupError, UsageError
-from agentcgroup.policy.registry import policy as registry_policy
-from agentcgroup.policy.world import Priority
+from agentcgroup.model import CPU_WEIGHTS, Priority
 from agentcgroup.trace.frames import finish_samples
 from agentcgroup.trace.records import Record
 from agentcgroup.trace.render import render_text
@@ -50,10 +48,9 @@ def run_session(options: Mapping[str, Any], given: Collection[str]) -> int:
     """
     options = {**with_configured(options, given), "own_policy": not {"policy", "policy_settings"}.isdisjoint(given)}
     settings = settings_of(options)
-    policy = registry_policy(settings.policy, **settings.policy_settings)  # what is wrong with it is said now
     summary = SummaryBuilder()
     kills = Kills(settings.session, options.get("kill_log"), _say, options.get("kill_log_bytes"))
-    deciding = Deciding(settings, options, policy, kills, _say)
+    deciding = Deciding(settings, options, kills, _say)
 
     def observe(record: Record) -> None:
         summary.add(record)
@@ -116,7 +113,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
 
 def _cpu_weight(given: int | None, priority: Priority) -> int | None:
     """What was given, else by priority; None leaves the kernel's 100."""
-    return given if given is not None or priority is Priority.NORMAL else WEIGHTS[priority]
+    return given if given is not None or priority is Priority.NORMAL else CPU_WEIGHTS[priority]
 
 
 async def _run(settings: Settings, trace: TraceWriter, deciding: Deciding) -> Result:

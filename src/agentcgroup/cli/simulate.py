@@ -162,7 +162,7 @@ def _size(text: str | None) -> int | None:
 
 
 def _priorities(text: str | None) -> list[Any]:
-    from agentcgroup.policy.world import Priority
+    from agentcgroup.model import Priority
 
     names = {priority.name.lower(): priority for priority in Priority}
     words = [word.strip().lower() for word in (text or "").split(",") if word.strip()]

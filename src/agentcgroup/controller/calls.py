@@ -21,7 +21,6 @@ from agentcgroup.domain import outcome
 from agentcgroup.domain.leaf import Leaf, ignores_hangup, is_starting, leftovers, with_rusage
 from agentcgroup.domain.leftovers import kept
 from agentcgroup.errors import CgroupError
-from agentcgroup.feedback.text import explain
 from agentcgroup.feedback.told import Told
 from agentcgroup.kernel import process
 from agentcgroup.model import CallEnd, CallStart, Leftovers, Limits, Outcome
@@ -192,6 +191,8 @@ class Calls:
         self.trace.call_end(record)
         if call.connection is not None and end.waits:
             told = Told() if self.observer is None else self.observer.told(call, record)
+            from agentcgroup.feedback.text import explain  # the session loads it while its agent starts
+
             text = explain(record, call.limits, argv=call.start.argv, told=told, budget_bytes=self.budget_bytes)
             call.connection.send(wire.Done(text))
         if left.kept:

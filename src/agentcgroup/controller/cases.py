@@ -7,11 +7,10 @@ import time
 from dataclasses import dataclass, field
 
 from agentcgroup import commands
-from agentcgroup.model import Limits, Usage
+from agentcgroup.model import Limits, Priority, Usage
 from agentcgroup.policy import hints
 from agentcgroup.policy.expect import Expectation, History, Source
 from agentcgroup.policy.hints import Hint
-from agentcgroup.policy.world import Priority
 
 
 @dataclass(slots=True)

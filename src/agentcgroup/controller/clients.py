@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from agentcgroup.client import wire
 from agentcgroup.controller.calls import Calls
-from agentcgroup.controller.control import Control
 from agentcgroup.controller.pool import LeafPool
 from agentcgroup.controller.sampler import UncaughtWatch
 from agentcgroup.controller.server import Connection
@@ -18,6 +18,9 @@ from agentcgroup.domain.tree import SessionTree
 from agentcgroup.kernel import process
 from agentcgroup.model import CallStart, Limits
 from agentcgroup.trace.records import Shell
+
+if TYPE_CHECKING:
+    from agentcgroup.controller.control import Control
 
 _ORPHAN_CHECK_S = 0.05
 _REMEMBERED = 4096

@@ -26,7 +26,7 @@ from agentcgroup.domain.tree import SessionTree
 from agentcgroup.feedback.text import refusal
 from agentcgroup.feedback.told import Told
 from agentcgroup.kernel.meminfo import read_meminfo
-from agentcgroup.model import CallEnd, Limits, Outcome
+from agentcgroup.model import CallEnd, Limits, Outcome, Priority
 from agentcgroup.policy.expect import verdict
 from agentcgroup.policy.world import (
     Action,
@@ -39,7 +39,6 @@ from agentcgroup.policy.world import (
     Kill,
     Limit,
     Moved,
-    Priority,
     Protect,
     Reclaim,
     Refuse,

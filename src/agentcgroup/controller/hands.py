@@ -16,12 +16,12 @@ from agentcgroup.enforce.cgroups import CgroupEnforcer
 from agentcgroup.enforce.result import Result
 from agentcgroup.errors import CgroupError
 from agentcgroup.kernel.cgroup import Cgroup
+from agentcgroup.model import CPU_WEIGHTS, Priority
 from agentcgroup.policy.hints import Hint, Level
-from agentcgroup.policy.world import Freeze, Limit, Priority, Protect, Reclaim, Thaw, Tripwire
+from agentcgroup.policy.world import Freeze, Limit, Protect, Reclaim, Thaw, Tripwire
 
 _FREEZE_CONFIRMED_WITHIN_S = 5.0
 #: cpu.weight of sessions, and of calls that declare a priority: a step is a factor of four.
-WEIGHTS = {Priority.LOW: 25, Priority.NORMAL: 100, Priority.HIGH: 400}
 
 
 class Hands:
@@ -93,7 +93,7 @@ class Hands:
 
     def weigh_session(self, priority: Priority) -> None:
         """Set cpu.weight of the session by its priority."""
-        _weigh(self._tree.session, WEIGHTS[priority])
+        _weigh(self._tree.session, CPU_WEIGHTS[priority])
 
     def weigh_call(self, case: Case) -> None:
         """Set cpu.weight of a leaf by what its call declares, if it does."""
@@ -129,7 +129,7 @@ def _weigh(cgroup: Cgroup, weight: int) -> None:
 def _declared_weight(hint: Hint) -> int | None:
     """cpu.weight (1..10000, 100 is usual) by a declared need of CPU, else by a declared priority; None: neither."""
     if hint.cpu is None:
-        return None if hint.priority is None else WEIGHTS[hint.priority]
+        return None if hint.priority is None else CPU_WEIGHTS[hint.priority]
     if isinstance(hint.cpu, Level):
         return 50 if hint.cpu is Level.LOW else 200
     return max(1, min(10_000, round(100 * hint.cpu)))

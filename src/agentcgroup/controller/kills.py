@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from agentcgroup.controller.decider import Decider, Governed, Overheard
 from agentcgroup.kernel.psi import parse_pressure
 from agentcgroup.model import CallEnd, CallStart, Outcome
-from agentcgroup.policy.world import Action, Kill, Signal
 from agentcgroup.trace.records import Record, SessionStart
 from agentcgroup.trace.text import command_of
 
 if TYPE_CHECKING:
+    from agentcgroup.policy.world import Action, Signal
     from agentcgroup.trace.kill_log import KillRecord
 
 
@@ -63,6 +63,8 @@ class Kills:
 
     def note(self, actions: Sequence[Action], session: Governed) -> None:
         """Actions that are about to be carried out in ``session``."""
+        from agentcgroup.policy.world import Kill  # loaded, where something decides
+
         kills = [action for action in actions if isinstance(action, Kill)]
         if not kills:
             return

@@ -15,7 +15,8 @@ from agentcgroup.controller.hands import Hands
 from agentcgroup.domain.leaf import CgroupLeaf
 from agentcgroup.domain.tree import SessionTree
 from agentcgroup.kernel.meminfo import read_meminfo
-from agentcgroup.policy.world import Action, CallId, CallState, Priority, SessionState, World
+from agentcgroup.model import Priority
+from agentcgroup.policy.world import Action, CallId, CallState, SessionState, World
 from agentcgroup.trace.writer import TraceWriter
 
 

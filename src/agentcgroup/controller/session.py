@@ -18,7 +18,6 @@ from agentcgroup.client.image import ClientConfig
 from agentcgroup.controller.calls import Call, Calls
 from agentcgroup.controller.clients import Clients
 from agentcgroup.controller.command import Command
-from agentcgroup.controller.control import Control
 from agentcgroup.controller.decider import Decider
 from agentcgroup.controller.host import Ground
 from agentcgroup.controller.launch import fork
@@ -33,17 +32,18 @@ from agentcgroup.errors import CgroupError
 from agentcgroup.feedback.budget import budget_text
 from agentcgroup.kernel import process
 from agentcgroup.model import Limits, Usage
-from agentcgroup.policy import hints
 from agentcgroup.trace.records import Host, SessionEnd, SessionStart
 from agentcgroup.trace.samples import SampleSpool
 from agentcgroup.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
+    from agentcgroup.controller.control import Control
     from agentcgroup.controller.onlooker import Onlooker
 
 _CLIENTS_LEAVE_WITHIN_S = 2.0  # at the end, for clients to report the calls that were stopped
 _TRACK_EVERY_S = 0.1
 _SILENT_CALLS_EVERY_S = 0.5
+_LOAD_AHEAD_S = 0.03  # a command that is over by then needs nothing of it
 _TURNS_OF_A_CLIENT = 6  # accept, REQUEST, START, END, end of file, and one to spare
 _OOM_SCORE_BELOW = 300  # of 1000: on a full host the agent and its controller shall be among the last to go
 
@@ -103,11 +103,13 @@ class Session:
             self._trace.session_start(self._session_start())  # no client is heard before the loop runs
             started = True
             self._command.forward_signals()
+            self._govern()  # after the release: COMMAND starts while this loads
             if (governed := self._control or self._onlooker) is not None:
                 self._decider.start(governed)
             self._track()
             self._look_for_silent_calls()
             self._sample()
+            self._loop.call_later(_LOAD_AHEAD_S, _load_ahead)
             wait_status = await self._command.ended
         finally:
             if not started:
@@ -170,7 +172,6 @@ class Session:
             root_pid=self._command.pid,
         )
         self._clients = Clients(ground.tree, self._pool, self._calls, self._watch, limits)
-        self._govern()
         self._server = Server(ground.run.socket, self._clients, self._loop)
         self._sampler = Sampler(
             self._spool, ground.tree, lambda: self._calls.running.values(), self._agent_pids, ground.counts_memory
@@ -188,6 +189,9 @@ class Session:
                     settings.session, tree, self._calls, self._trace, settings.priority, self._terminate
                 )
             return
+        from agentcgroup.controller.control import Control  # and with it all that policies are made of
+        from agentcgroup.policy.hints import VARIABLE
+
         self._control = Control(
             name=settings.session,
             tree=tree,
@@ -197,7 +201,7 @@ class Session:
             decider=self._decider,
             priority=settings.priority,
             call_bytes=settings.budget.call_memory_bytes,
-            agent_hint=os.environ.get(hints.VARIABLE, ""),
+            agent_hint=os.environ.get(VARIABLE, ""),
             give=self._clients.give,
             terminate=self._terminate,
         )
@@ -358,3 +362,8 @@ class Session:
         )
         self._trace.session_end(end)
         return Result(status, number, reason)
+
+
+def _load_ahead() -> None:
+    """Load what the end of the first call needs, while the agent still starts."""
+    import agentcgroup.feedback.text  # noqa: F401

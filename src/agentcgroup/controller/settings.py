@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentcgroup.domain.budget import Budget
-from agentcgroup.policy.world import Priority
+from agentcgroup.model import Priority
+
+DEFAULT_POLICY = "ladder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,6 @@ class Settings:
     placement: str = "auto"
     strict: bool = False
     client_deadline_ms: int = 50
-    policy: str = "ladder"
+    policy: str = DEFAULT_POLICY
     policy_settings: Mapping[str, int | float | bool] = field(default_factory=dict)  # as written by the user
     priority: Priority = Priority.NORMAL

@@ -6,7 +6,8 @@ from agentcgroup.controller.calls import Call, Calls
 from agentcgroup.controller.cases import Casebook
 from agentcgroup.domain.leaf import CgroupLeaf
 from agentcgroup.domain.tree import SessionTree
-from agentcgroup.policy.world import CallId, CallState, Priority, SessionState
+from agentcgroup.model import Priority
+from agentcgroup.policy.world import CallId, CallState, SessionState
 
 _TIGHT = 0.75  # of the room in use: from here on it matters what could be reclaimed, and memory.stat is worth reading
 

@@ -13,7 +13,8 @@ from agentcgroup import __version__
 from agentcgroup.daemon.arbiter import Arbiter
 from agentcgroup.daemon.messages import ARGV_CHARACTERS, ORDERS, PROTOCOL, Answer, Question, Refused, in_words
 from agentcgroup.daemon.seat import Seat
-from agentcgroup.policy.world import CallState, Priority
+from agentcgroup.model import Priority
+from agentcgroup.policy.world import CallState
 
 _PRIORITIES = [in_words(priority) for priority in Priority]
 _REASON_CHARACTERS = 500

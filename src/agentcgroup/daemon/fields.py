@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn, TypeAlias
 
 from agentcgroup.errors import WireError
-from agentcgroup.policy.world import Priority
+from agentcgroup.model import Priority
 
 Object: TypeAlias = Mapping[str, Any]
 

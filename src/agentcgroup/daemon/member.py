@@ -39,7 +39,8 @@ from agentcgroup.daemon.places import candidates
 from agentcgroup.daemon.timer import Timer
 from agentcgroup.daemon.undo import Undo
 from agentcgroup.errors import HostError
-from agentcgroup.policy.world import Began, Ended, Priority, Signal, Stalled, Woken
+from agentcgroup.model import Priority
+from agentcgroup.policy.world import Began, Ended, Signal, Stalled, Woken
 from agentcgroup.trace.kill_log import KillRecord
 
 _SILENT_S = 2.0  # without an answer to a ping: the daemon hangs

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from agentcgroup.policy.world import Action, Priority, Request, SessionState, Signal
+from agentcgroup.model import Priority
+from agentcgroup.policy.world import Action, Request, SessionState, Signal
 from agentcgroup.trace.kill_log import KillRecord
 
 PROTOCOL = 1

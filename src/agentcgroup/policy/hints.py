@@ -20,7 +20,7 @@ from typing import TypeAlias, TypeVar
 
 from agentcgroup.commands import unfold
 from agentcgroup.errors import UsageError
-from agentcgroup.policy.world import Priority
+from agentcgroup.model import Priority
 from agentcgroup.units import parse_duration, parse_size
 
 VARIABLE = "AGENT_RESOURCE_HINT"

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agentcgroup.model import Priority
 from agentcgroup.policy.draft import Draft
 from agentcgroup.policy.settings import LadderSettings
-from agentcgroup.policy.world import Priority, Protect, SessionState
+from agentcgroup.policy.world import Protect, SessionState
 
 _QUANTUM = 16 << 20  # amounts are rounded to this, so that small changes write nothing
 _MIN_SHARE = 0.5  # of the host, for all agents together: more could leave the kernel nothing to reclaim

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from agentcgroup.policy.world import CallId, CallState, Priority, SessionState
+from agentcgroup.model import Priority
+from agentcgroup.policy.world import CallId, CallState, SessionState
 
 _RECENT_S = 5.0  # growth before the pressure was seen is estimated over so long
 

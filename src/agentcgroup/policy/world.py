@@ -8,16 +8,9 @@ asked again, and the policy as it is afterwards. Seconds are of one monotonic cl
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Protocol, TypeAlias
 
-
-class Priority(IntEnum):
-    """Of a session, or of a call within its session; the higher goes first."""
-
-    LOW = 0
-    NORMAL = 1
-    HIGH = 2
+from agentcgroup.model import Priority
 
 
 @dataclass(frozen=True, slots=True)

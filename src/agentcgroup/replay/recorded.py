@@ -15,9 +15,9 @@ from random import Random
 
 from agentcgroup import commands
 from agentcgroup.errors import UsageError
+from agentcgroup.model import Priority
 from agentcgroup.policy import hints
 from agentcgroup.policy.expect import History
-from agentcgroup.policy.world import Priority
 from agentcgroup.replay.script import Script, Task, Turn, curve
 from agentcgroup.trace.frames import read_samples
 from agentcgroup.trace.reader import read_traces

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
 
-from agentcgroup.policy.world import CallId, Priority
+from agentcgroup.model import Priority
+from agentcgroup.policy.world import CallId
 
 
 class Ending(StrEnum):

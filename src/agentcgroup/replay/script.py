@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from agentcgroup.errors import UsageError
-from agentcgroup.policy.world import Priority
+from agentcgroup.model import Priority
 
 Curve = tuple[tuple[float, int], ...]  # (seconds of work, bytes), rising in time; straight lines between
 

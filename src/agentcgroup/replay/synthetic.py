@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 
-from agentcgroup.policy.world import Priority
+from agentcgroup.model import Priority
 from agentcgroup.replay.script import Script, Task, Turn, curve
 
 _MIB = 1 << 20

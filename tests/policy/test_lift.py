@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agentcgroup.policy.world import CallId, Limit, Moved
+from agentcgroup.policy.world import Began, CallId, Limit, Moved
 from tests.policy.fake_kernel import GIB, MIB, FakeKernel
 
 A = CallId("s", "a")
@@ -16,6 +16,19 @@ def expecting(size: int, high: int) -> FakeKernel:
     kernel.begin("s", "a", size)
     kernel.calls[A] = replace(kernel.calls[A], high_bytes=high)
     return kernel
+
+
+def test_it_is_set_when_the_call_begins_whoever_admitted_it() -> None:
+    kernel = expecting(MIB, GIB)
+    kernel.calls[A] = replace(kernel.calls[A], high_bytes=None, max_bytes=GIB)
+    assert kernel.tell(Began(A, 512 * MIB, "kind")) == (Limit(A, 512 * MIB, GIB, "expected by its kind"),)
+    assert kernel.tell(Began(A, 256 * MIB, "kind")) == ()  # never over one that is there
+
+
+def test_of_a_call_that_is_gone_or_of_unknown_need_nothing_is_set() -> None:
+    kernel = expecting(MIB, GIB)
+    kernel.calls[A] = replace(kernel.calls[A], high_bytes=None)
+    assert kernel.tell(Began(A)) == kernel.tell(Began(CallId("s", "gone"), 512 * MIB, "kind")) == ()
 
 
 def test_with_room_it_is_taken_off() -> None:

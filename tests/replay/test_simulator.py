@@ -79,7 +79,9 @@ def test_memory_is_conserved_and_no_limit_is_passed(plan: list[Script], host: Ho
             assert group.pool.bytes == pytest.approx(own, abs=4096)
 
     result = simulation.run(check)
-    assert result.peak_bytes <= host.memory_bytes + 2 * MIB or not any(session.calls for session in result.sessions)
+    # What an agent holds comes at once, perhaps in the instant in which calls end that have not yet given theirs back.
+    beyond = 2 * MIB + max((script.agent_bytes for script in plan), default=0)
+    assert result.peak_bytes <= host.memory_bytes + beyond or not any(session.calls for session in result.sessions)
     check_result(plan, result)
 
 

@@ -40,7 +40,7 @@ def test_a_call_in_a_roomy_session_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_hint_moves_the_limits_of_its_call_only(tmp_path: Path) -> None:
-    read = f"{CGROUP}; cat $d/memory.high $d/memory.max"
+    read = f"{CGROUP}; sleep 0.5; cat $d/memory.high $d/memory.max"
     source = f"""
         sh({read!r})
         sh({"# resource: memory:64m" + chr(10) + read!r})
@@ -51,6 +51,18 @@ def test_a_hint_moves_the_limits_of_its_call_only(tmp_path: Path) -> None:
     assert hinted[0] != "max"
     assert 64 << 20 <= int(hinted[0]) < 512 << 20
     assert len(actions(ran, "limit")) == 1
+
+
+@pytest.mark.parametrize("policy", ["ladder", "none"])
+def test_a_call_that_asks_nobody_gets_the_first_limit_of_its_kind(tmp_path: Path, policy: str) -> None:
+    """vcs: twice what nearly all such commands need; only the policy that takes it off again sets it."""
+    source = f"""
+        sh({"git --version; " + CGROUP + "; sleep 0.5; cat $d/memory.high"!r})
+    """
+    ran = run(tmp_path, agent(tmp_path, source), "--memory", "2g", "--policy", policy)
+    (line,) = shown(ran)
+    assert str(line[2]).split()[-1] == {"ladder": str(1 << 30), "none": "max"}[policy]
+    assert [action.reason for action in actions(ran, "limit")] == ["expected by its kind"] * (policy == "ladder")
 
 
 def test_a_malformed_hint_runs_and_is_answered(tmp_path: Path) -> None:

@@ -132,7 +132,8 @@ class Control:
             if self._held:
                 self.hands.hold(case, True)
         self._seen = None
-        self.decider.submit(Began(self._id(call.start.call)))
+        expected = case.expectation
+        self.decider.submit(Began(self._id(call.start.call), expected.high_bytes, expected.source))
         self._ration()
 
     def told(self, call: Call, end: CallEnd) -> Told:
@@ -293,13 +294,12 @@ class Control:
         self.decider.submit(Ended(self._id(name)))
 
     def _expect(self, case: Case) -> None:
-        """Move the limits of a leaf by what its call declares, before it begins."""
-        expected = case.expectation
+        """Move the hard limit of a leaf by what its call declares, before it begins; the soft one is for a policy."""
+        most = case.expectation.max_bytes
         self.hands.weigh_call(case)
-        if expected.high_bytes is not None or expected.max_bytes is not None:
-            reason = f"expected by its {expected.source}"
-            most = expected.max_bytes or case.limits.memory_max_bytes
-            self.carry_out([Limit(self._id(case.call), expected.high_bytes, most, reason)])
+        if most is not None and most != case.limits.memory_max_bytes:
+            reason = f"expected by its {case.expectation.source}"
+            self.carry_out([Limit(self._id(case.call), case.limits.memory_high_bytes, most, reason)])
 
     def _ration(self) -> None:
         """How many calls may begin without asking: as many as there is room for, none while others wait."""

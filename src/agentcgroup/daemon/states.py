@@ -119,6 +119,8 @@ def read_request(found: Object, session: str) -> Request:
 def signal_json(signal: Signal) -> dict[str, Any]:
     """A signal. ValueError for one that concerns more than one session."""
     match signal:
+        case Began(id, high_bytes=high, source=source) if high is not None:
+            return {"signal": "began", "call": id.call, "high_bytes": high, "source": source}
         case Asked(id) | Began(id) | Ended(id):
             return {"signal": type(signal).__name__.lower(), "call": id.call}
         case Moved():
@@ -152,6 +154,11 @@ def _call(found: Object, session: str) -> CallId:
     return CallId(session, fields.identifier(found, "call"))
 
 
+def _read_began(found: Object, session: str) -> Began:
+    high = fields.optional_integer(found, "high_bytes")
+    return Began(_call(found, session), high, "" if high is None else fields.text(found, "source"))
+
+
 def _read_moved(found: Object, session: str) -> Moved:
     counts = {name: fields.optional_integer(found, name) or 0 for name in _COUNTS}
     return Moved(session, None if found.get("call") is None else _call(found, session), **counts)
@@ -164,7 +171,7 @@ def _read_stalled(found: Object, session: str) -> Stalled:
 
 _SIGNALS: dict[str, Callable[[Object, str], Signal]] = {
     "asked": lambda found, session: Asked(_call(found, session)),
-    "began": lambda found, session: Began(_call(found, session)),
+    "began": _read_began,
     "ended": lambda found, session: Ended(_call(found, session)),
     "moved": _read_moved,
     "stalled": _read_stalled,

@@ -19,7 +19,7 @@ from agentcgroup.policy.admission import admit
 from agentcgroup.policy.climb import climb, expire
 from agentcgroup.policy.draft import Draft
 from agentcgroup.policy.held import Memory
-from agentcgroup.policy.lift import lift
+from agentcgroup.policy.lift import first_limit, lift
 from agentcgroup.policy.protection import protect
 from agentcgroup.policy.relief import keep_one_running, relieve
 from agentcgroup.policy.room import Scope
@@ -51,6 +51,7 @@ class Ladder:
         _adopt(draft, sessions)
         expire(draft)
         _climb_where_pressed(draft, sessions)
+        first_limit(draft, signal)
         lift(draft, signal)
         relieve(draft)
         keep_one_running(draft)

@@ -83,6 +83,8 @@ class Began:
     """A call is running; also one that nobody had to admit."""
 
     id: CallId
+    high_bytes: int | None = None  # the memory.high that is wide enough for what is expected of it
+    source: str = ""  # who expects it: its hint, the history of its session, its kind
 
 
 @dataclass(frozen=True, slots=True)

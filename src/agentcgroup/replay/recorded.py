@@ -80,7 +80,8 @@ def _script(session: Session, samples: Samples, host_bytes: int, budget_bytes: i
             _curve(call, samples.get(call.id, ())),
             priority=Priority.NORMAL if hint.priority is None else hint.priority,
             expected_bytes=expected.memory_bytes,
-            high_bytes=expected.high_bytes,
+            expected_high_bytes=expected.high_bytes,
+            expected_by=expected.source,
         )
         tasks[call.id] = task
         history = history.observe(key, kind, task.peak_bytes, task.work_s)

@@ -25,6 +25,8 @@ class Task:
     offset_s: float = 0.0  # after the beginning of its turn
     priority: Priority = Priority.NORMAL
     expected_bytes: int | None = None  # what it declares
+    expected_high_bytes: int | None = None  # the memory.high that a policy may give it for that
+    expected_by: str = ""  # who expects it: hint, history, kind
     high_bytes: int | None = None  # memory.high from the beginning, None: no limit
     max_bytes: int | None = None
     cache_share: float = 0.0  # of its memory: page cache, which the kernel can take back

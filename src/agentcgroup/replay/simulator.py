@@ -157,7 +157,8 @@ class Simulation:
         waiting = self.waiting.pop(id_)
         session = waiting.session
         self.kernel.begin(Call(id_, waiting.task, waiting.request.asked_s, self.clock.now_s, session.group.pool))
-        self.clock.at(self.clock.now_s, self._decide, Began(id_))
+        began = Began(id_, waiting.task.expected_high_bytes, waiting.task.expected_by)
+        self.clock.at(self.clock.now_s, self._decide, began)
 
     def _drop(self, id_: CallId, ending: Ending, why: str) -> None:
         """A request that never becomes a call."""

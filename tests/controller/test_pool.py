@@ -84,3 +84,17 @@ def test_rationed_leaves_are_kept_for_those_who_ask(tmp_path: Path) -> None:
 
     asyncio.run(use())
     assert len(made) == len(set(made)) == 5
+
+
+def test_what_is_taken_and_not_claimed_is_counted_without_looking_at_the_leaves(tmp_path: Path) -> None:
+    async def scene() -> None:
+        pool = LeafPool(tmp_path / "pool", lambda _name: True, asyncio.get_running_loop())
+        pool.prime()
+        assert pool.unclaimed == 0
+        taken = [take(tmp_path / "pool") for _ in range(2)]
+        assert pool.unclaimed == 2
+        assert pool.claimed(taken[0], 1)
+        assert pool.unclaimed == 1
+        pool.close()
+
+    asyncio.run(scene())

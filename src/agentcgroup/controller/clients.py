@@ -147,7 +147,7 @@ class Clients:
 
     def _taken_in_silence(self) -> dict[str, CgroupLeaf]:
         """The leaves that somebody is in and nobody has told us of."""
-        if self.tree is None:
+        if self.tree is None or not self.pool.unclaimed:
             return {}
         leaves = {name: CgroupLeaf(self.tree.calls.child(name)) for name in self.pool.free}
         return {name: leaf for name, leaf in leaves.items() if leaf.populated()}

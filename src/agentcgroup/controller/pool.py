@@ -8,7 +8,10 @@ so the leaves that lie in it are also the tickets for calls that may begin witho
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import struct
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +39,12 @@ class LeafPool:
         os.mkfifo(path, 0o600)
         # Read-write, so that there is always a reader and a writer and no end of file.
         self._fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    @property
+    def unclaimed(self) -> int:
+        """Grants that clients have read and not yet claimed: most often none, and one ioctl(2) to know it."""
+        (waiting,) = struct.unpack("i", fcntl.ioctl(self._fifo, termios.FIONREAD, b"\0" * 4))
+        return len(self.free) - int(waiting) // wire.GRANT_SIZE
 
     def prime(self) -> None:
         """The first leaves, before the first client comes."""

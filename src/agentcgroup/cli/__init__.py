@@ -21,6 +21,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "session": ("agentcgroup.cli.sessions", "List and steer the sessions that have joined the daemon."),
     "kill-log": ("agentcgroup.cli.kill_log", "Show what was killed, and why."),
     "config": ("agentcgroup.cli.config", "Check the configuration, or show it."),
+    "study": ("agentcgroup.cli.study", "Characterize sessions from their traces."),
     "simulate": ("agentcgroup.cli.simulate", "Play sessions against policies in virtual time."),
     "doctor": ("agentcgroup.cli.doctor", "Say what this host offers and how to get the rest."),
     "lab": ("agentcgroup.cli.lab", "Run a command on a modern kernel in a small virtual machine."),

@@ -1,0 +1,140 @@
+"""Loads a trace that ``agentcgroup run`` wrote: exact calls from kernel counters, samples where it took them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+
+from agentcgroup.model import Outcome, UsageSource
+from agentcgroup.study import schema
+from agentcgroup.study.find import Run
+from agentcgroup.study.load.commands import describe
+from agentcgroup.study.load.rows import Rows
+from agentcgroup.study.oddities import Oddities
+from agentcgroup.trace.frames import read_samples
+from agentcgroup.trace.reader import read_trace
+from agentcgroup.trace.text import utf8
+from agentcgroup.trace.views import Call, Session, Trace
+
+
+def load_recorded(run: Run) -> list[Rows]:
+    """The sessions of a trace, in order of their starts; TraceError when it cannot be opened or has no record."""
+    trace = read_trace(run.folder)
+    samples, damage = read_samples(run.folder)
+    alone = len(trace.sessions) == 1
+    loaded = [_rows(run, session, samples if alone else samples.clear(), alone) for session in trace.sessions]
+    oddities = loaded[0].oddities if loaded else Oddities()
+    _note(run, trace, oddities)
+    oddities.add("trace damaged", run.label, len(damage), str(damage[0]) if damage else "")
+    if not alone and samples.height:
+        oddities.add("sample unreadable", run.label, samples.height, "several sessions in one trace: whose it is")
+    return loaded
+
+
+def _note(run: Run, trace: Trace, oddities: Oddities) -> None:
+    oddities.add("trace damaged", run.label, trace.skipped, str(trace.damage[0]) if trace.damage else "")
+    oddities.add("trace of a newer version", run.label, sum(trace.unknown.values()), ", ".join(list(trace.unknown)[:3]))
+
+
+def _rows(run: Run, session: Session, samples: pl.DataFrame, alone: bool) -> Rows:
+    oddities = Oddities()
+    oddities.add("trace cut", run.label, int(session.cut))
+    if session.end is not None:
+        oddities.add("processes of a call left", run.label, session.end.uncaught)
+    sampled_from_proc = sum(
+        call.end is not None and call.usage.source is not UsageSource.CGROUP for call in session.calls
+    )
+    oddities.add("usage not from the cgroup", run.label, sampled_from_proc)
+    oddities.add("call without end", run.label, sum(call.end is None for call in session.calls))
+    frame = _samples(samples, session.first_ns)
+    if not frame.height:
+        oddities.add("no samples", run.label)
+    calls = [_call(call, position, session.first_ns) for position, call in enumerate(session.calls)]
+    return Rows(_session(run, session, frame, alone), calls, [], frame, oddities)
+
+
+def _session(run: Run, session: Session, samples: pl.DataFrame, alone: bool) -> dict[str, object]:
+    start, end = session.start, session.end
+    whole = samples.filter(pl.col("domain") == "session").get_column("t_s")
+    return {
+        "set": run.set,
+        "task": run.task if alone else f"{run.task}/{utf8(session.name)}",
+        "attempt": run.attempt,
+        "source": "recorded",
+        "folder": utf8(str(run.folder)),
+        "agent": utf8(start.agent) if start and start.agent else None,
+        "start_epoch_s": _epoch(session),
+        "exit_code": None if end is None else 128 + end.signal if end.signal else end.status,
+        "cut": session.cut,
+        "memory_limit_bytes": start.limits.memory_max_bytes if start else None,
+        "host_memory_bytes": start.host.memory_bytes if start else None,
+        "memory_meaning": "memory.current",
+        "call_clock": "command",
+        "wall_s": session.duration_s,
+        "sampled_s": whole[-1] - whole[0] if len(whole) else None,
+        "sample_count": len(whole),
+        "memory_peak_bytes": end.usage.memory_peak_bytes if end else None,
+        "cpu_time_s": _seconds(end.usage.cpu_time_us) if end else None,
+        "call_count": len(session.calls),
+    }
+
+
+def _epoch(session: Session) -> float | None:
+    """Unix seconds of t = 0."""
+    if session.start_ns is None:
+        return None
+    try:
+        wall = datetime.fromisoformat(session.start_wall)
+    except ValueError:
+        return None
+    return wall.timestamp() - (session.start_ns - session.first_ns) / 1e9 if wall.tzinfo else None
+
+
+def _call(call: Call, position: int, zero_ns: int) -> dict[str, object]:
+    end, known = call.end, call.start is not None
+    row: dict[str, object] = describe(utf8(call.command), tuple(map(utf8, call.argv))) if known else {"shell": True}
+    return row | {
+        "call": utf8(call.id),
+        "position": position,
+        "tool": "shell",
+        "start_s": _since(call.started_ns, zero_ns),
+        "end_s": _since(call.ended_ns, zero_ns),
+        "duration_s": call.duration_s,
+        "requested_s": _since(call.requested_ns, zero_ns),
+        "leaf": True,
+        "background": call.background is not None or bool(end and end.leftovers.kept),
+        "is_error": None if call.outcome is Outcome.CUT else call.outcome is not Outcome.OK,
+        "exit_code": None if end is None else 128 + end.signal if end.signal else end.status,
+        "outcome": str(call.outcome),
+        "memory_peak_bytes": call.usage.memory_peak_bytes,
+        "cpu_time_s": _seconds(call.usage.cpu_time_us),
+    }
+
+
+def _samples(samples: pl.DataFrame, zero_ns: int) -> pl.DataFrame:
+    """Columns of `schema.SAMPLES` but session, from those of the trace format."""
+    if not samples.height:
+        return schema.empty(schema.SAMPLES).drop("session")
+    step = pl.col("t_s").diff().over("domain")
+    return samples.select(
+        ((pl.col("t_ns") - zero_ns) / 1e9).alias("t_s"),
+        "domain",
+        "memory_bytes",
+        (pl.col("cpu_time_us") / 1e6).alias("cpu_time_s"),
+        "pids",
+        (pl.col("memory_some_us") / 1e6).alias("memory_some_s"),
+        (pl.col("memory_full_us") / 1e6).alias("memory_full_s"),
+        (pl.col("cpu_some_us") / 1e6).alias("cpu_some_s"),
+    ).with_columns(
+        pl.when(step > 0).then(pl.col("cpu_time_s").diff().over("domain") / step).alias("cpu_cores"),
+        pl.when(step > 0).then(pl.lit(0.0)).alias("cpu_error_cores"),
+    )
+
+
+def _since(instant_ns: int | None, zero_ns: int) -> float | None:
+    return None if instant_ns is None else (instant_ns - zero_ns) / 1e9
+
+
+def _seconds(time_us: int | None) -> float | None:
+    return None if time_us is None else time_us / 1e6

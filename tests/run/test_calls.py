@@ -155,10 +155,16 @@ def test_when_the_agent_kills_the_client_the_tree_of_the_call_dies(tmp_path: Pat
 
 def test_a_call_whose_client_died_before_it_said_anything_is_found_and_ended(tmp_path: Path) -> None:
     source = """
+        import glob
         own = open("/proc/self/cgroup").read().rpartition("::")[2].strip()
         mount = next(line.split()[1] for line in open("/proc/mounts") if line.split()[2] == "cgroup2")
-        orphan = subprocess.Popen(["sleep", "99"])  # as if a client had put it into its leaf, and then been killed
-        with open(f"{mount}{own}/../calls/c000001/cgroup.procs", "w") as file:
+        # As if a client had taken a grant, put its command into the leaf, and then been killed.
+        session = os.environ["AGENTCGROUP_SESSION"]
+        (pool,) = glob.glob(f"/run/agentcgroup/{session}/pool") or glob.glob(f"/*/*/{session}/pool")
+        with open(pool, "rb", buffering=0) as fifo:
+            leaf = fifo.read(32).rstrip(bytes(1)).decode()
+        orphan = subprocess.Popen(["sleep", "99"])
+        with open(f"{mount}{own}/../calls/{leaf}/cgroup.procs", "w") as file:
             file.write(str(orphan.pid))
         print(orphan.wait(timeout=20))
     """

@@ -28,7 +28,7 @@ from agentcgroup.controller.settings import Settings
 from agentcgroup.controller.usage import session_usage
 from agentcgroup.domain.budget import session_limits
 from agentcgroup.domain.leaf import Leaf, ProcessLeaf, process_table
-from agentcgroup.errors import CgroupError
+from agentcgroup.errors import CgroupError, HostError
 from agentcgroup.feedback.budget import budget_text
 from agentcgroup.kernel import process
 from agentcgroup.model import Limits, Usage
@@ -57,6 +57,14 @@ class Result:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The process that a session is in. ``stdio``: descriptors for the standard streams of COMMAND, None: inherited."""
+
+    shared: bool = False  # with others: its signals and its place among the kernel's victims are not the session's
+    stdio: tuple[int | None, int | None, int | None] = (None, None, None)
+
+
 class Session:
     """Controls one session on prepared ``ground``. ``await run()`` once.
 
@@ -64,9 +72,17 @@ class Session:
     """
 
     def __init__(
-        self, settings: Settings, ground: Ground, trace: TraceWriter, decider: Decider, *, shown: bool = False
+        self,
+        settings: Settings,
+        ground: Ground,
+        trace: TraceWriter,
+        decider: Decider,
+        *,
+        shown: bool = False,
+        surroundings: Surroundings | None = None,
     ) -> None:
         self._shown = shown
+        self._surroundings = surroundings or Surroundings()
         self._settings = settings
         self._decider = decider
         self._ground = ground
@@ -82,15 +98,17 @@ class Session:
 
     async def run(self) -> Result:
         """Start COMMAND, control its calls until it ends, clean up. Raises UsageError or HostError before the start."""
-        settings, ground = self._settings, self._ground
+        settings, ground, shared = self._settings, self._ground, self._surroundings.shared
+        if shared and ground.tree is None:
+            raise HostError("sessions that share a process need cgroups", "`agentcgroup doctor` says how to get them")
         environment = {**os.environ, **settings.environment, "AGENTCGROUP_SESSION": settings.session}
         environment.update(self._budget())
         environment.update(ground.stand_ins.environment(environment))
-        self._oom_score_adj = process.lower_oom_score(_OOM_SCORE_BELOW)
+        self._oom_score_adj = None if shared else process.lower_oom_score(_OOM_SCORE_BELOW)
         if ground.tree is None:
             process.become_subreaper()
         child = fork(settings.argv, environment, self._steps())
-        self._command = Command(child, self._loop)
+        self._command = Command(child, self._loop, orphans=ground.tree is None)
         try:
             ground.stand_ins.prepare(self._client_config(child.pid))
             self._assemble()
@@ -102,7 +120,8 @@ class Session:
             child.release()
             self._trace.session_start(self._session_start())  # no client is heard before the loop runs
             started = True
-            self._command.forward_signals()
+            if not shared:
+                self._command.forward_signals()
             self._govern()  # after the release: COMMAND starts while this loads
             if (governed := self._control or self._onlooker) is not None:
                 self._decider.start(governed)
@@ -110,12 +129,23 @@ class Session:
             self._look_for_silent_calls()
             self._sample()
             self._loop.call_later(_LOAD_AHEAD_S, _load_ahead)
-            wait_status = await self._command.ended
+            wait_status = await self._until_ended()
         finally:
             if not started:
                 self._disassemble()
         await self._finish()
         return self._conclude(wait_status)
+
+    async def _until_ended(self) -> int:
+        """The wait status of COMMAND. Cancelled, it is killed first, and the trace ends as it should."""
+        try:
+            return await asyncio.shield(self._command.ended)
+        except asyncio.CancelledError:
+            self._command.kill()
+            wait_status = await self._command.ended
+            await self._finish()
+            self._conclude(wait_status)
+            raise
 
     def _budget(self) -> dict[str, str]:
         """The variables that tell the agent what its commands may use; none where nothing limits them."""
@@ -135,7 +165,13 @@ class Session:
     def _steps(self) -> list[Callable[[], None]]:
         tree = self._ground.tree
         join = [] if tree is None else [lambda: tree.agent.attach(0)]
-        return [*join, self._ground.stand_ins.enter]
+        return [*join, self._redirect, self._ground.stand_ins.enter]
+
+    def _redirect(self) -> None:
+        """In the child: its standard streams."""
+        for place, descriptor in enumerate(self._surroundings.stdio):
+            if descriptor is not None:
+                os.dup2(descriptor, place)
 
     def _client_config(self, root_pid: int) -> ClientConfig:
         run, tree = self._ground.run, self._ground.tree

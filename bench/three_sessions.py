@@ -96,8 +96,9 @@ class Told:
     session: str
     finished: bool  # its agent came to its end
     seconds: float  # of its calls, one after the other; all that we waited when it did not come to its end
-    calls_ok: int
+    calls_ok: int  # by the exit statuses that its agent saw
     calls: int
+    outcomes: tuple[str, ...]  # of its calls, as recorded
     killed: int  # by the kernel or the policy
     frozen_s: float
     queued_s: float
@@ -171,12 +172,14 @@ def _told(name: str, folder: Path) -> Told:
     file = folder / f"{name}.end"
     end = json.loads(file.read_text()) if file.exists() else None
     outcomes = [call.outcome for call in session.calls]
+    calls = _HIGH_CALLS if name == "high" else _LOW_CALLS
     return Told(
         session=name,
         finished=end is not None,
         seconds=end["seconds"] if end else _PATIENCE_S,
-        calls_ok=outcomes.count(Outcome.OK),
-        calls=_HIGH_CALLS if name == "high" else _LOW_CALLS,
+        calls_ok=calls - end["failed"] if end else outcomes.count(Outcome.OK),
+        calls=calls,
+        outcomes=tuple(outcomes),
         killed=outcomes.count(Outcome.OOM) + outcomes.count(Outcome.KILLED),
         frozen_s=_spells(session, "freeze", "thaw"),
         queued_s=_spells(session, "queue", "admit"),

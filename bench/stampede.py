@@ -1,7 +1,8 @@
 """A hundred calls at once that fit one by one and not together: how long they take under each policy, and who lives.
 
 Each call takes 200 MiB and keeps it for two seconds, under a budget of 2 GiB. The ideal is that always as many run as
-fit, each for as long as it took: rows of the median of the arm's own calls. Needs the memory controller, so:
+fit, each for as long as it took: rows of the median of the arm's own calls. No call gives up waiting: the
+default of 60 s (queue_s) is short beside an emulated CPU. Needs the memory controller, so:
 
     agentcgroup lab run --memory 3g --timeout 20m -- .venv/bin/python -m bench.stampede [--runs 2] [--calls 100]
 """
@@ -51,7 +52,19 @@ class Run:
 def run_once(arm: str, calls: int, folder: Path) -> Run:
     """One stampede."""
     policy, hint = ARMS[arm]
-    options = ["--policy", policy, "--memory", f"{_BUDGET_MIB}m", "--trace", str(folder), "--quiet", "--daemon", "off"]
+    patience = ["--set", "queue_s=600", "--set", "hold_s=600"] if policy == "ladder" else []
+    options = [
+        *patience,
+        "--policy",
+        policy,
+        "--memory",
+        f"{_BUDGET_MIB}m",
+        "--trace",
+        str(folder),
+        "--quiet",
+        "--daemon",
+        "off",
+    ]
     agent = ["/usr/bin/python3", "-S", "-c", _AGENT, str(calls), hint + _CALL]
     line = [sys.executable, "-m", "agentcgroup", "run", *options, "--client-deadline", "30s", "--", *agent]
     subprocess.run(line, check=True, capture_output=True)

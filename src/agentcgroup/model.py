@@ -63,6 +63,11 @@ class Priority(IntEnum):
 CPU_WEIGHTS = {Priority.LOW: 25, Priority.NORMAL: 100, Priority.HIGH: 400}
 
 
+# How much sooner than the agent its calls go when the kernel has to kill for the host (oom_score_adj: thousandths of
+# the host's memory). Raising it needs no privilege, so this holds where no cgroup counts memory, too.
+OOM_SCORES = {Priority.LOW: 300, Priority.NORMAL: 200, Priority.HIGH: 100}
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Limits of one domain, as written to its cgroup files; ``None`` leaves the file at its default."""

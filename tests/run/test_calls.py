@@ -293,3 +293,16 @@ def test_after_kill_9_of_the_controller_the_agent_goes_on_and_the_trace_is_cut(t
     again = tmp_path / "again"
     again.mkdir()
     assert run(again, ["true"]).status == 0  # and removes what the killed one left
+
+
+@pytest.mark.parametrize(("priority", "sooner"), [("low", 300), ("normal", 200), ("high", 100)])
+def test_on_a_full_host_calls_go_before_the_agent_and_by_priority(tmp_path: Path, priority: str, sooner: int) -> None:
+    read = "cat /proc/self/oom_score_adj"
+    source = f"""
+        print(open("/proc/self/oom_score_adj").read())
+        sh({read!r})
+    """
+    ran = run(tmp_path, agent(tmp_path, source), "--priority", priority)
+    before = int(Path("/proc/self/oom_score_adj").read_text())
+    assert int(ran.stdout.splitlines()[0]) in (before - 300, before)  # lower only where it may be
+    assert int(str(shown(ran)[0][2])) == before + sooner

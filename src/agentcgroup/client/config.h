@@ -20,7 +20,7 @@ struct client_config {
     uint32_t deadline_ms;
     uint64_t inodes[CONFIG_INODES];
     uint64_t device;
-    char oom_score_adj[24]; /* of commands: the agent's own was lowered. Empty: as inherited */
+    char oom_score_adj[24]; /* of calls. Empty: as inherited */
     char real[256];
     char sock[256];
     char pool[256];

@@ -42,7 +42,7 @@ class ClientConfig:
     no_cgroup: bool = False
     inodes: tuple[int, ...] = ()  # st_ino of the stand-ins of this session
     device: int = 0  # st_dev of the stand-ins
-    oom_score_adj: int | None = None  # of commands, when that of the agent was lowered
+    oom_score_adj: int | None = None  # of calls; None: as inherited
 
     def pack(self) -> bytes:
         """The block as it lies in the binary; UsageError when a value does not fit."""

@@ -39,8 +39,8 @@ void spawn_restore(const struct inherited *inherited) {
     signals_block(inherited->mask);
 }
 
-/* The agent shall be the last to go when memory runs out, its commands as likely as any process. */
-static void restore_oom_score(void) {
+/* When the whole host runs out of memory its calls shall go before the agent. */
+static void set_oom_score(void) {
     if (!config.oom_score_adj[0]) return;
     int file = sys_open(AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY, 0);
     SYS3(__NR_write, file, config.oom_score_adj, str_length(config.oom_score_adj));
@@ -55,7 +55,7 @@ static int child(void *argument) {
     SYS2(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL);
     if (sys_getppid() != start->parent) return 128 + SIGKILL;
     if (start->inherited->is_subreaper) SYS2(__NR_prctl, PR_SET_CHILD_SUBREAPER, 1);
-    restore_oom_score();
+    set_oom_score();
     spawn_restore(start->inherited);
     start->error = (int)-SYS3(__NR_execve, start->path, start->argv, start->envp);
     return spawn_exec_status(start->error);

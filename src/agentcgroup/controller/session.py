@@ -31,7 +31,7 @@ from agentcgroup.domain.leaf import Leaf, ProcessLeaf, process_table
 from agentcgroup.errors import CgroupError, HostError
 from agentcgroup.feedback.budget import budget_text
 from agentcgroup.kernel import process
-from agentcgroup.model import Limits, Usage
+from agentcgroup.model import OOM_SCORES, Limits, Usage
 from agentcgroup.trace.records import Host, SessionEnd, SessionStart
 from agentcgroup.trace.samples import SampleSpool
 from agentcgroup.trace.writer import TraceWriter
@@ -91,7 +91,6 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._removals: list[Leaf] = []
         self._journal_read = 0
-        self._oom_score_adj: int | None = None  # what it was before, when the agent's could be lowered
         self._control: Control | None = None
         self._onlooker: Onlooker | None = None
         self._baseline: Usage | None = None
@@ -104,7 +103,9 @@ class Session:
         environment = {**os.environ, **settings.environment, "AGENTCGROUP_SESSION": settings.session}
         environment.update(self._budget())
         environment.update(ground.stand_ins.environment(environment))
-        self._oom_score_adj = None if shared else process.lower_oom_score(_OOM_SCORE_BELOW)
+        self._oom_score = process.oom_score_adj()
+        if self._oom_score is not None and not shared:
+            process.set_oom_score_adj(self._oom_score - _OOM_SCORE_BELOW)
         if ground.tree is None:
             process.become_subreaper()
         child = fork(settings.argv, environment, self._steps())
@@ -188,8 +189,14 @@ class Session:
             calls_cgroup=f"{own}/calls" if tree else "",
             calls_dir=str(tree.calls.path) if tree else "",
             rules=self._settings.rules,
-            oom_score_adj=self._oom_score_adj,
+            oom_score_adj=self._oom_score_of_calls(),
         )
+
+    def _oom_score_of_calls(self) -> int | None:
+        """So that the kernel, when it kills for the host, takes calls first, and those of lower priority before."""
+        if self._oom_score is None:
+            return None
+        return min(1000, self._oom_score + OOM_SCORES[self._settings.priority])
 
     def _assemble(self) -> None:
         """Everything that clients talk to."""

@@ -190,18 +190,24 @@ def kill_descendants(pid: int, timeout: float = 5.0, proc: Path = PROC) -> int:
             time.sleep(0.002)  # killed, but not gone yet
 
 
-def lower_oom_score(by: int, proc: Path = PROC) -> int | None:
-    """Lower the own oom_score_adj (proc(5): -1000 to 1000, inherited by children); what it was, or None if refused.
-
-    Needs CAP_SYS_RESOURCE, unless it was lower before.
-    """
-    file = proc / "self" / "oom_score_adj"
+def oom_score_adj(proc: Path = PROC) -> int | None:
+    """The own oom_score_adj (proc(5): -1000 to 1000, thousandths of the host's memory); None where it is not shown."""
     try:
-        before = int(file.read_text())
-        file.write_text(str(max(-1000, before - by)))
+        return int((proc / "self" / "oom_score_adj").read_text())
     except (OSError, ValueError):
         return None
-    return before
+
+
+def set_oom_score_adj(value: int, proc: Path = PROC) -> bool:
+    """Set it for this process and what it will start; False if refused.
+
+    Raising it is free, lowering it below the lowest value it had needs CAP_SYS_RESOURCE.
+    """
+    try:
+        (proc / "self" / "oom_score_adj").write_text(str(max(-1000, min(1000, value))))
+    except OSError:
+        return False
+    return True
 
 
 def become_subreaper(enable: bool = True) -> None:

@@ -75,7 +75,7 @@ bench: setup ## measure what a call costs
 
 clean: ## remove what builds and checks left
 	rm -rf build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache/ci
-	rm -f src/agentcgroup/client/agentcgroup-client
+	rm -f src/agentcgroup/client/agentcgroup-client src/agentcgroup/bpf/*.bpf.o
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## and the environments that set-up made

@@ -4,6 +4,7 @@ AgentcgroupError
  ├─ UsageError          what the user gave cannot be used           exit status 2
  ├─ HostError           this host does not offer what was asked     exit status 1
  │   ├─ CgroupError     a cgroup file refused an operation
+ │   ├─ BpfError        BPF cannot be used (kernel/libbpf.py)
  │   └─ LabError        the lab VM cannot be prepared or booted     exit status 125
  ├─ TraceError          a trace cannot be read or written           exit status 1
  └─ WireError           a message on the socket is malformed        (never leaves the controller)

@@ -22,8 +22,10 @@ PSI = "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
 NAMES = [
     *("cgroup-v2", "delegation", "memory-controller", "pids-controller", "cpu-controller", "io-controller"),
     *("cgroup-freeze", "cgroup-kill", "memory-peak", "root", "private-mounts", "clone-into-cgroup", "psi", "swap"),
-    *("btf", "cap-bpf", "sched-ext", "sched-ext-btf", "memcg-struct-ops", "libbpf"),
+    *("btf", "cap-bpf", "sched-ext", "sched-ext-btf", "memcg-struct-ops", "libbpf", "bpf-objects", "exec-tracking"),
 ]
+# Told of this machine, whatever root directory is looked at
+OF_THIS_MACHINE = ("root", "libbpf", "bpf-objects", "exec-tracking")
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +118,8 @@ def test_a_user_manager_that_does_not_delegate_cpu(tmp_path: Path, monkeypatch: 
 
 def test_a_host_without_anything(tmp_path: Path) -> None:
     found = look(tmp_path)
-    assert [found[name].available for name in NAMES if name not in ("root", "libbpf")] == [False] * (len(NAMES) - 2)
+    assert {found[name].available for name in NAMES if name not in OF_THIS_MACHINE} == {False}
+    assert found["exec-tracking"].available is None  # another root cannot be tried
     assert "not mounted" in found["delegation"].detail
 
 
@@ -157,17 +160,16 @@ def test_sound_btf_with_memcg_struct_ops(tmp_path: Path) -> None:
 
 
 def test_libbpf_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("LIBBPF", str(tmp_path / "none.so"))
+    monkeypatch.setenv("AGENTCGROUP_LIBBPF", str(tmp_path / "none.so"))
     feature = bpf.libbpf(Path("/"))
     assert feature.available is False
     assert "libbpf 1.4" in feature.fix
-    monkeypatch.setenv("LIBBPF", "libc.so.6")  # a library without its functions
-    assert bpf.libbpf(Path("/")).detail == "not installed"
+    assert bpf.exec_tracking(Path("/")).available is False
 
 
 def test_capabilities_of_a_user(tmp_path: Path) -> None:
-    root = make_host(tmp_path, files={"proc/self/status": "CapEff:\t0000008000000000\n"})
-    assert bpf.capabilities(root).detail == "CAP_BPF"
+    root = make_host(tmp_path, files={"proc/self/status": "CapEff:\t000000c000000000\n"})
+    assert bpf.capabilities(root).detail == "CAP_BPF and CAP_PERFMON"
     root = make_host(tmp_path, files={"proc/self/status": "CapEff:\t0000000000000000\n", "proc/pressure/memory": PSI})
     assert bpf.capabilities(root).available is False
     assert system.pressure(root).detail == "triggers with windows of 2, 4, 6, 8 or 10 s"

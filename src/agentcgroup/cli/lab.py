@@ -96,14 +96,21 @@ def run_command(
 @click.option("--version", "wanted", default="", help="Prefer kernels whose version begins so, such as 7.3.")
 @click.option("--suite", "suites", multiple=True, help=_SUITE_HELP)
 def prepare_command(refresh: bool, wanted: str, suites: tuple[str, ...]) -> None:
-    """Fetch and check the guest's kernel (37 MB), so that `lab run` works offline."""
+    """Fetch and check the guest's kernel (37 MB), and libbpf for BPF, so that `lab run` works offline."""
+    from agentcgroup.errors import LabError
+    from agentcgroup.lab import libbpf
     from agentcgroup.lab.kernel import prepare
 
     with _signals(), _progress() as report:
         kernel, manifest = prepare(report, suites=suites, wanted=wanted, refresh=refresh)
+        try:
+            library = libbpf.prepare(report)
+        except LabError as error:
+            library = f"none, so no BPF in the guest: {error}"
     click.echo(f"kernel {kernel.version}: {kernel.origin}")
     for note in manifest.notes:
         click.echo(f"  {note}")
+    click.echo(f"libbpf {library}")
 
 
 @command.command("doctor")

@@ -88,6 +88,13 @@ DURATION = _Converted("DURATION", parse_duration)
     help="How shells are caught: in a private mount namespace, or by PATH and SHELL.",
 )
 @click.option(
+    "--scheduler",
+    type=click.Choice(["default", "sched_ext"]),
+    default="default",
+    show_default=True,
+    help="Who divides the CPU among calls: the kernel's scheduler, or ours in the kernel (Linux 6.12, root).",
+)
+@click.option(
     "--policy",
     default="ladder",
     show_default=True,

@@ -7,38 +7,34 @@ from __future__ import annotations
 
 import asyncio
 import os
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentcgroup import __version__
-from agentcgroup.client.image import ClientConfig
 from agentcgroup.controller.calls import Call, Calls
 from agentcgroup.controller.clients import Clients
 from agentcgroup.controller.command import Command
 from agentcgroup.controller.decider import Decider
 from agentcgroup.controller.host import Ground
 from agentcgroup.controller.launch import fork
+from agentcgroup.controller.opening import budget_variables, client_config, session_start
 from agentcgroup.controller.pool import LeafPool
 from agentcgroup.controller.sampler import Sampler, UncaughtWatch, file_ids
 from agentcgroup.controller.server import Server
 from agentcgroup.controller.settings import Settings
 from agentcgroup.controller.usage import session_usage
-from agentcgroup.domain.budget import session_limits
 from agentcgroup.domain.leaf import Leaf, ProcessLeaf, process_table
 from agentcgroup.errors import CgroupError, HostError
-from agentcgroup.feedback.budget import budget_text
 from agentcgroup.kernel import process
-from agentcgroup.model import OOM_SCORES, Limits, Usage
-from agentcgroup.trace.records import Host, SessionEnd, SessionStart
+from agentcgroup.model import Limits, Usage
+from agentcgroup.trace.records import SessionEnd
 from agentcgroup.trace.samples import SampleSpool
 from agentcgroup.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
     from agentcgroup.controller.control import Control
     from agentcgroup.controller.onlooker import Onlooker
+    from agentcgroup.controller.scheduling import Scheduling
 
 _CLIENTS_LEAVE_WITHIN_S = 2.0  # at the end, for clients to report the calls that were stopped
 _TRACK_EVERY_S = 0.1
@@ -80,7 +76,10 @@ class Session:
         *,
         shown: bool = False,
         surroundings: Surroundings | None = None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
+        self._say = say
+        self._scheduling: Scheduling | None = None
         self._shown = shown
         self._surroundings = surroundings or Surroundings()
         self._settings = settings
@@ -101,26 +100,36 @@ class Session:
         if shared and ground.tree is None:
             raise HostError("sessions that share a process need cgroups", "`agentcgroup doctor` says how to get them")
         environment = {**os.environ, **settings.environment, "AGENTCGROUP_SESSION": settings.session}
-        environment.update(self._budget())
+        environment.update(budget_variables(settings, ground))
         environment.update(ground.stand_ins.environment(environment))
-        self._oom_score = process.oom_score_adj()
-        if self._oom_score is not None and not shared:
-            process.set_oom_score_adj(self._oom_score - _OOM_SCORE_BELOW)
+        oom_score = process.oom_score_adj()
+        if oom_score is not None and not shared:
+            process.set_oom_score_adj(oom_score - _OOM_SCORE_BELOW)
         if ground.tree is None:
             process.become_subreaper()
+        if settings.scheduler != "default" and ground.tree is not None:
+            from agentcgroup.controller.scheduling import attach
+
+            self._scheduling = attach(ground.tree, self._loop, self._note_scheduler, self._say)
         child = fork(settings.argv, environment, self._steps())
         self._command = Command(child, self._loop, orphans=ground.tree is None)
         try:
-            ground.stand_ins.prepare(self._client_config(child.pid))
+            ground.stand_ins.prepare(client_config(settings, ground, child.pid, oom_score))
             self._assemble()
         except BaseException:
             child.abandon()
+            if self._scheduling is not None:
+                self._scheduling.close()
             raise
         started = False
         try:
             child.release()
-            self._trace.session_start(self._session_start())  # no client is heard before the loop runs
+            self._trace.session_start(
+                session_start(settings, ground, child.pid)
+            )  # no client is heard before the loop runs
             started = True
+            if self._scheduling is not None:
+                self._scheduling.start()
             if not shared:
                 self._command.forward_signals()
             self._govern()  # after the release: COMMAND starts while this loads
@@ -148,55 +157,23 @@ class Session:
             self._conclude(wait_status)
             raise
 
-    def _budget(self) -> dict[str, str]:
-        """The variables that tell the agent what its commands may use; none where nothing limits them."""
-        tree = self._ground.tree
-        if tree is None or not self._ground.counts_memory:
-            return {}
-        text = budget_text(
-            budget_bytes=tree.calls.read_max("memory.max"),
-            call_bytes=self._settings.budget.call_memory_bytes,
-            pids_max=tree.limits_of_a_call.pids_max,
-            timeout_s=self._settings.call_timeout_s,
-        )
-        file = self._ground.run.path / "budget.txt"
-        file.write_text(text.body)
-        return {"AGENTCGROUP_BUDGET": text.line, "AGENTCGROUP_BUDGET_FILE": str(file)}
-
     def _steps(self) -> list[Callable[[], None]]:
         tree = self._ground.tree
         join = [] if tree is None else [lambda: tree.agent.attach(0)]
+        if self._scheduling is not None:
+            from agentcgroup.kernel.scx import join as join_scheduler  # not in the child, which must not import
+
+            join.append(lambda: join_scheduler(0))
         return [*join, self._redirect, self._ground.stand_ins.enter]
+
+    def _note_scheduler(self, what: str) -> None:
+        self._trace.action(None, "scheduler", what)
 
     def _redirect(self) -> None:
         """In the child: its standard streams."""
         for place, descriptor in enumerate(self._surroundings.stdio):
             if descriptor is not None:
                 os.dup2(descriptor, place)
-
-    def _client_config(self, root_pid: int) -> ClientConfig:
-        run, tree = self._ground.run, self._ground.tree
-        own = self._ground.cgroup_path
-        return ClientConfig(
-            real="/",  # each stand-in gets its own
-            no_cgroup=tree is None,
-            root_pid=root_pid,
-            deadline_ms=self._settings.client_deadline_ms,
-            sock=str(run.socket),
-            pool=str(run.pool),
-            journal=str(run.journal),
-            agent_cgroup=f"{own}/agent" if tree else "",
-            calls_cgroup=f"{own}/calls" if tree else "",
-            calls_dir=str(tree.calls.path) if tree else "",
-            rules=self._settings.rules,
-            oom_score_adj=self._oom_score_of_calls(),
-        )
-
-    def _oom_score_of_calls(self) -> int | None:
-        """So that the kernel, when it kills for the host, takes calls first, and those of lower priority before."""
-        if self._oom_score is None:
-            return None
-        return min(1000, self._oom_score + OOM_SCORES[self._settings.priority])
 
     def _assemble(self) -> None:
         """Everything that clients talk to."""
@@ -356,6 +333,8 @@ class Session:
             await asyncio.sleep(0)
 
     def _disassemble(self) -> None:
+        if self._scheduling is not None:
+            self._scheduling.close()
         if self._control is not None:
             self._control.close()
         if self._onlooker is not None:
@@ -364,28 +343,6 @@ class Session:
         self._pool.close()
         self._spool.close()
         self._command.close()
-
-    def _session_start(self) -> SessionStart:
-        settings, ground = self._settings, self._ground
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        tree = ground.tree
-        return SessionStart(
-            name=settings.session,
-            argv=settings.argv,
-            cwd=str(Path.cwd()),
-            agent=settings.agent,
-            support=ground.support,
-            placement=ground.stand_ins.placement,
-            host=Host(platform.node(), platform.release(), os.cpu_count(), memory),
-            limits=session_limits(settings.budget) if tree else Limits(),
-            call_limits=tree.limits_of_a_call if tree else Limits(),
-            call_timeout_s=settings.call_timeout_s,
-            keep_background_s=settings.keep_background_s,
-            sample_hz=settings.sample_hz,
-            cgroup=str(tree.session.path) if tree else None,
-            agentcgroup_version=__version__,
-            pid=self._command.pid,
-        )
 
     def _conclude(self, wait_status: int) -> Result:
         number = os.WTERMSIG(wait_status) if os.WIFSIGNALED(wait_status) else 0

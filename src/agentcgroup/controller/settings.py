@@ -31,5 +31,6 @@ class Settings:
     strict: bool = False
     client_deadline_ms: int = 50
     policy: str = DEFAULT_POLICY
+    scheduler: str = "default"  # who divides the CPU: default or sched_ext (controller.scheduling)
     policy_settings: Mapping[str, int | float | bool] = field(default_factory=dict)  # as written by the user
     priority: Priority = Priority.NORMAL

@@ -121,6 +121,7 @@ KEYS: Mapping[str, Key] = {
     "run.keep_background": _with(_A_DURATION, 3600.0, "`run --keep-background`"),
     "run.sample_hz": _with(_A_RATE, 10.0, "`run --sample-hz`"),
     "run.placement": _with(_one_of("auto", "mount", "path"), "auto", "`run --placement`"),
+    "run.scheduler": _with(_one_of("default", "sched_ext"), "default", "`run --scheduler`"),
     "run.priority": _with(_one_of("low", "normal", "high"), "normal", "`run --priority`"),
     "run.strict": _with(_A_FLAG, False, "`run --strict`"),
     "run.quiet": _with(_A_FLAG, False, "`run --quiet`"),

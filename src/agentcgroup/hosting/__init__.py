@@ -76,6 +76,7 @@ async def host(
         "keep_background": keep_background_s,
         "sample_hz": sample_hz,
         "placement": "auto",
+        "scheduler": "default",  # of the host there can be one, and of sessions here many
         "strict": False,
         "client_deadline": _DEADLINE_S,
         "policy": policy,

@@ -72,7 +72,9 @@ async def _controlled(
     try:
         decider = await deciding.join(ground)
         try:
-            session = Session(settings, ground, trace, decider, shown=deciding.joins, surroundings=surroundings)
+            session = Session(
+                settings, ground, trace, decider, shown=deciding.joins, surroundings=surroundings, say=say
+            )
             return await session.run()
         finally:
             decider.close()

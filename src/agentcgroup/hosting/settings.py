@@ -62,6 +62,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
         strict=options["strict"],
         client_deadline_ms=max(1, round(options["client_deadline"] * 1000)),
         policy=options["policy"],
+        scheduler=options["scheduler"],
         policy_settings={**options["configured_settings"], **_policy_settings(options["policy_settings"])},
         priority=priority,
     )

@@ -10,5 +10,8 @@ psi         pressure stall information and its triggers
 process     /proc/PID, pidfd, subreaper
 namespace   mount and user namespaces
 btf         the few facts needed from the kernel's type information
+libbpf      the system's libbpf, and why BPF cannot be used
+bpf         BPF objects: load, attach, maps, ring buffers (bpf_info: what the kernel says of programs)
+tracking    what the processes below a cgroup do (tracking_events: its records)
 features    what this host offers, and how to get the rest
 """

@@ -18,6 +18,7 @@ KERNEL_BTF = Path("sys/kernel/btf/vmlinux")  # below the root directory
 _MAGIC = 0xEB9F
 _HEADER = struct.Struct("<HBBIIIII")
 _TYPE = struct.Struct("<III")
+_ENUMS = (6, 19)  # of 32 and of 64 bits
 _STRUCT, _FUNC, _FUNC_PROTO = 4, 12, 13
 _NAMED = frozenset((1, 4, 5, 6, 8, 19))  # int, struct, union, enum, typedef, enum64
 # Bytes that follow a type, by kind: fixed, and for each of its vlen members.
@@ -53,6 +54,26 @@ def named_types(blob: bytes, names: Iterable[str]) -> frozenset[str]:
     strings = _strings(blob)
     found = {_string(strings, name) for _, kind, _, name, _ in _types(blob) if kind in _NAMED and name}
     return frozenset(wanted[text] for text in wanted.keys() & found)
+
+
+def enum_value(blob: bytes, enum: str, name: str) -> int:
+    """The value of ``name`` in the enum ``enum`` (of 32 or 64 bits); HostError when this kernel has it not."""
+    wanted, strings = (enum.encode(), name.encode()), _strings(blob)
+    for kind, members in _enums(blob, strings, wanted[0]):
+        size = _MEMBER_EXTRA[kind]
+        for start in range(0, len(members), size):
+            text, low, *high = struct.unpack_from("<III" if size == 12 else "<II", members, start)
+            if _string(strings, text) == wanted[1]:
+                return int(low | (high[0] << 32 if high else 0))
+    raise HostError(f"this kernel has no {name}", "use a newer one, such as `agentcgroup lab`")
+
+
+def read() -> bytes:
+    """The BTF of the running kernel; HostError when it has none."""
+    try:
+        return (Path("/") / KERNEL_BTF).read_bytes()
+    except OSError as error:
+        raise HostError("the kernel has no type information", "use one with CONFIG_DEBUG_INFO_BTF=y") from error
 
 
 def from_elf(elf: bytes) -> bytes:
@@ -93,6 +114,16 @@ def _strings(blob: bytes) -> memoryview:
 def _string(strings: memoryview, offset: int) -> bytes:
     # Names are short; a bounded slice avoids copying the whole table for each.
     return bytes(strings[offset : offset + 128]).partition(b"\0")[0]
+
+
+def _enums(blob: bytes, strings: memoryview, enum: bytes) -> Iterable[tuple[int, bytes]]:
+    """Kind and members of each enum of this name."""
+    position, _, _, _ = _layout(blob)
+    for _, kind, vlen, name, _ in _types(blob):
+        extra = _MEMBER_EXTRA.get(kind, 0) * vlen
+        if kind in _ENUMS and _string(strings, name) == enum:
+            yield kind, blob[position + _TYPE.size : position + _TYPE.size + extra]
+        position += _TYPE.size + _FIXED_EXTRA.get(kind, 0) + extra
 
 
 def _types(blob: bytes) -> Iterable[tuple[int, int, int, int, int]]:

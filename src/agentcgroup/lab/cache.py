@@ -4,6 +4,7 @@ $XDG_CACHE_HOME/agentcgroup/lab/      (~/.cache/agentcgroup/lab)
   lock                                held by whoever writes
   current                             the name of the kernel to boot
   kernels/VERSION/                    vmlinux, initrd.cpio, manifest.json
+  libbpf/libbpf.so.VERSION            for the guest, where the host's own is too old
   work.*/                             a download in progress; left by a killed one, removed by the next
   apt/SUITE/                          lists of the private apt
 """

@@ -156,7 +156,7 @@ def _image(apt: PrivateApt, package: str, version: str, work: Path) -> tuple[Pat
     """The .deb of a kernel and the ELF kernel in it."""
     deb = apt.download(package, work / package)
     unpacked = work / f"{package}.root"
-    _unpack(deb, unpacked)
+    unpack(deb, unpacked)
     images = sorted(unpacked.rglob("vmlinuz*"))
     if not images:
         raise LabError(f"the package {package} holds no kernel", "try again later; the archive may be in motion")
@@ -178,7 +178,7 @@ def _problems(image: bytes) -> list[str]:
 def _build(apt: PrivateApt, version: str, deb: Path, image: bytes, work: Path, notes: tuple[str, ...]) -> Manifest:
     modules_deb = apt.download(f"linux-modules-{version}", work / "modules")
     unpacked = work / "modules.root"
-    _unpack(modules_deb, unpacked)
+    unpack(modules_deb, unpacked)
     kernel = work / "kernel"
     kernel.mkdir()
     (kernel / "vmlinux").write_bytes(image)
@@ -188,7 +188,8 @@ def _build(apt: PrivateApt, version: str, deb: Path, image: bytes, work: Path, n
     return Manifest(version, apt.suite, debs, notes, files)
 
 
-def _unpack(deb: Path, directory: Path) -> None:
+def unpack(deb: Path, directory: Path) -> None:
+    """Lay the files of a Debian package out below ``directory``; LabError when it is damaged."""
     done = subprocess.run(["dpkg-deb", "-x", str(deb), str(directory)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise LabError(f"cannot unpack {deb.name}: {done.stderr.strip()}", "try again")

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from agentcgroup.errors import LabError, UsageError
-from agentcgroup.lab import accel, job, kernel, packages, virtiofs
+from agentcgroup.lab import accel, job, kernel, libbpf, packages, virtiofs
 from agentcgroup.lab.cache import Kernel
 from agentcgroup.lab.children import QEMU_NAME, Children
 from agentcgroup.lab.job import Job
@@ -94,7 +94,7 @@ def run(
     order = Job(
         argv=argv,
         cwd=directory,
-        env=job.environment(env or {}, directory),
+        env=job.environment({**libbpf.environment(), **(env or {})}, directory),
         shares=shared,
         swap_bytes=swap,
         merge=_same_file(*sinks),

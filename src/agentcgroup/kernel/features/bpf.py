@@ -1,41 +1,37 @@
-"""Probes of what BPF needs: type information, capabilities, sched_ext, memcg struct_ops, libbpf."""
+"""Probes of what BPF needs: type information, capabilities, sched_ext, memcg struct_ops, libbpf, objects, a trial."""
 
 from __future__ import annotations
 
-import ctypes
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from agentcgroup.errors import HostError
-from agentcgroup.kernel import btf
+from agentcgroup.kernel import bpf, btf, tracking
+from agentcgroup.kernel import libbpf as binding
 from agentcgroup.kernel.features.feature import Feature, effective_capabilities, present
 
-_CAP_SYS_ADMIN, _CAP_BPF = 1 << 21, 1 << 39
-_LIBBPF = (1, 4)
+_CAP_SYS_ADMIN = 1 << 21
 _SCHED_EXT_FIX = "use Linux 6.12 or newer built with CONFIG_SCHED_CLASS_EXT=y, or the lab"
 _LATER = "not used by this version"  # these prepare the enforcers in the kernel
+_ENABLES = "programs of ours in the kernel, for all rows below"
 
 
 def type_information(root: Path) -> Feature:
     """Whether the kernel carries its own type information, which portable BPF objects need."""
-    enables = f"BPF programs that fit this kernel ({_LATER})"
     path = root / btf.KERNEL_BTF
     if present(path):
-        return Feature("btf", True, f"/{btf.KERNEL_BTF}", enables)
-    return Feature("btf", False, "none", enables, "use a kernel built with CONFIG_DEBUG_INFO_BTF=y")
+        return Feature("btf", True, f"/{btf.KERNEL_BTF}", _ENABLES)
+    return Feature("btf", False, "none", _ENABLES, "use a kernel built with CONFIG_DEBUG_INFO_BTF=y")
 
 
 def capabilities(root: Path) -> Feature:
-    """Whether this process may load BPF programs."""
-    enables = f"loading BPF programs ({_LATER})"
+    """Whether this process may load BPF programs that look on (CAP_BPF and CAP_PERFMON, Linux 5.8)."""
     held = effective_capabilities(root)
-    if held & _CAP_SYS_ADMIN:
-        return Feature("cap-bpf", True, "CAP_SYS_ADMIN", enables)
-    if held & _CAP_BPF:
-        return Feature("cap-bpf", True, "CAP_BPF", enables)
+    if bpf.may_load(held):
+        detail = "CAP_SYS_ADMIN" if held & _CAP_SYS_ADMIN else "CAP_BPF and CAP_PERFMON"
+        return Feature("cap-bpf", True, detail, _ENABLES)
     return Feature(
-        "cap-bpf", False, "neither CAP_BPF nor CAP_SYS_ADMIN", enables, "run as root, or grant CAP_BPF (Linux 5.8)"
+        "cap-bpf", False, "neither CAP_SYS_ADMIN nor CAP_BPF with CAP_PERFMON", _ENABLES, binding.CAPABILITY_FIX
     )
 
 
@@ -72,23 +68,32 @@ def memcg_struct_ops(root: Path) -> Feature:
 
 
 def libbpf(root: Path) -> Feature:
-    """Whether libbpf is installed and new enough: before 1.4 a scheduler outlives its killed loader."""
-    enables = f"loading BPF programs ({_LATER})"
-    version = _libbpf_version()
-    wanted = ".".join(map(str, _LIBBPF))
-    fix = f"install libbpf {wanted} or newer (Debian: libbpf1 from backports; or LIBBPF=/path/to/libbpf.so.1)"
-    if version is None:
-        return Feature("libbpf", False, "not installed", enables, fix)
-    text = ".".join(map(str, version))
-    return Feature("libbpf", version >= _LIBBPF, text, enables, "" if version >= _LIBBPF else fix)
-
-
-def _libbpf_version() -> tuple[int, int] | None:
+    """Whether libbpf is installed and new enough; agentcgroup.kernel.libbpf says what for."""
     try:
-        library = ctypes.CDLL(os.environ.get("LIBBPF") or "libbpf.so.1")
-        return int(library.libbpf_major_version()), int(library.libbpf_minor_version())
-    except (OSError, AttributeError):  # not installed, or older than 0.6
-        return None
+        return Feature("libbpf", True, binding.load().version_text, _ENABLES)
+    except binding.BpfError as error:
+        return Feature("libbpf", False, error.message, _ENABLES, error.fix)
+
+
+def objects(root: Path) -> Feature:
+    """Whether this installation was built with its BPF objects."""
+    try:
+        return Feature("bpf-objects", True, bpf.object_path(tracking.OBJECT).name, _ENABLES)
+    except binding.BpfError as error:
+        return Feature("bpf-objects", False, "not built", _ENABLES, error.fix)
+
+
+def exec_tracking(root: Path) -> Feature:
+    """Whether the kernel takes the exec tracker, by attaching it for a moment to no cgroup at all."""
+    enables = "seeing every program a session starts, and processes that leave it"
+    if root != Path("/"):
+        return Feature("exec-tracking", None, "only this machine can be tried", enables)
+    try:
+        count = tracking.attempt()
+    except binding.BpfError as error:
+        detail = " | ".join([error.message, *error.log[-1:]])
+        return Feature("exec-tracking", False, detail, enables, error.fix)
+    return Feature("exec-tracking", True, f"attached {count} programs, and let go of them", enables)
 
 
 def _kernel_btf(root: Path) -> bytes | None:
@@ -108,4 +113,6 @@ PROBES: dict[str, Callable[[Path], Feature]] = {
     "sched-ext-btf": sched_ext_btf,
     "memcg-struct-ops": memcg_struct_ops,
     "libbpf": libbpf,
+    "bpf-objects": objects,
+    "exec-tracking": exec_tracking,
 }

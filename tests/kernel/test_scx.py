@@ -1,0 +1,170 @@
+"""The scheduler of sessions in a kernel that has sched_ext: who is governed, whose weights count, how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from agentcgroup.errors import HostError
+from agentcgroup.kernel import btf
+from agentcgroup.kernel.hierarchy import unified_mounts
+from agentcgroup.kernel.libbpf import BpfError
+from agentcgroup.kernel.scx import POLICY, Scheduler, join, leave
+
+STATE = Path("/sys/kernel/sched_ext/state")
+LOADER = (
+    "import time; from agentcgroup.kernel.scx import Scheduler; s = Scheduler(); "
+    "print('on', flush=True); time.sleep(600)"
+)
+
+
+@pytest.fixture
+def session() -> Iterator[Path]:
+    """The cgroup of a session, ROOT/test-scx/session, with the CPU controller for its calls."""
+    mount = unified_mounts()[0].point
+    (mount / "cgroup.subtree_control").write_text("+cpu")
+    top = mount / "test-scx"
+    for folder in (top, top / "session", top / "session" / "calls"):
+        folder.mkdir()
+        (folder / "cgroup.subtree_control").write_text("+cpu")
+    yield top / "session"
+    (top / "cgroup.kill").write_text("1")
+    for folder in sorted(top.glob("**/"), key=lambda path: -len(path.parts)):
+        while folder.exists():
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def burner(session: Path, name: str, weight: int = 100) -> int:
+    """A process of a new call that uses a CPU, governed by sched_ext."""
+    call = session / "calls" / name
+    call.mkdir()
+    (call / "cpu.weight").write_text(str(weight))
+
+    def enter() -> None:
+        (call / "cgroup.procs").write_text("0")
+        join(0)
+
+    # Another program, for a forked child would keep the descriptors that hold the scheduler.
+    return subprocess.Popen(["sh", "-c", "while :; do :; done"], preexec_fn=enter).pid
+
+
+def cpu_us(session: Path, call: str) -> int:
+    return int((session / "calls" / call / "cpu.stat").read_text().split()[1])
+
+
+def used_meanwhile(session: Path, each: int) -> tuple[int, int]:
+    """What the light and the heavy calls use, in us in three seconds, after one to settle."""
+
+    def used() -> list[int]:
+        return [sum(cpu_us(session, f"{kind}{number}") for number in range(each)) for kind in ("light", "heavy")]
+
+    time.sleep(1)
+    before = used()
+    time.sleep(3)
+    light, heavy = (now - then for now, then in zip(used(), before, strict=True))
+    return light, heavy
+
+
+def wait_for(state: str) -> bool:
+    until = time.monotonic() + 5
+    while STATE.read_text().strip() != state:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@pytest.mark.skipif(STATE.exists(), reason="this kernel has sched_ext")
+def test_without_sched_ext_it_says_what_to_do() -> None:
+    with pytest.raises(HostError, match=r"sched_ext.*Linux 6\.12"):
+        Scheduler()
+    with pytest.raises(HostError, match=r"sched_ext.*Linux 6\.12"):
+        join(0)
+
+
+@pytest.mark.kernel
+def test_only_who_joined_is_governed_and_children_are_too(session: Path) -> None:
+    with Scheduler() as scheduler:
+        scheduler.add(session)
+        burners = [burner(session, "a"), burner(session, "b")]
+        time.sleep(1)
+        counters = scheduler.counters()
+        assert scheduler.ended() is None
+        assert counters.queued > 0
+        assert counters.ran_ns > 100_000_000
+        assert [os.sched_getscheduler(pid) for pid in burners] == [POLICY, POLICY]
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
+        script = "import os; os._exit(os.sched_getscheduler(0))"
+        child = subprocess.Popen([sys.executable, "-Sc", script], preexec_fn=lambda: join(0))
+        assert child.wait() == POLICY
+        leave(burners[0])
+        assert os.sched_getscheduler(burners[0]) == os.SCHED_OTHER
+    assert wait_for("disabled")
+
+
+@pytest.mark.kernel
+def test_the_cpu_is_divided_by_the_weights_of_calls_and_a_change_counts(session: Path) -> None:
+    cpus = os.cpu_count() or 1
+    with Scheduler() as scheduler:
+        scheduler.add(session)
+        for number in range(cpus):  # as many of each as there are CPUs, so that they must share
+            burner(session, f"light{number}", 100)
+            burner(session, f"heavy{number}", 300)
+        light, heavy = used_meanwhile(session, cpus)
+        assert 2.0 < heavy / light < 4.5
+        for number in range(cpus):
+            (session / "calls" / f"light{number}" / "cpu.weight").write_text("900")
+        light, heavy = used_meanwhile(session, cpus)
+        assert 2.0 < light / heavy < 4.5
+        assert scheduler.ended() is None
+
+
+@pytest.mark.kernel
+def test_a_killed_loader_leaves_nothing_and_its_tasks_run_on(session: Path) -> None:
+    loader = subprocess.Popen([sys.executable, "-c", LOADER], stdout=subprocess.PIPE, text=True)
+    assert loader.stdout is not None
+    assert loader.stdout.readline() == "on\n"
+    burner(session, "a")
+    assert wait_for("enabled")
+    with pytest.raises(BpfError, match="another sched_ext scheduler"):
+        Scheduler()
+    loader.send_signal(signal.SIGKILL)
+    loader.wait()
+    assert wait_for("disabled")
+    before = cpu_us(session, "a")
+    time.sleep(0.5)
+    assert cpu_us(session, "a") > before
+
+
+@pytest.mark.kernel
+def test_what_the_kernel_ejects_is_told_with_its_reason(session: Path) -> None:
+    with Scheduler() as scheduler:
+        scheduler.add(session)
+        burner(session, "a")
+        time.sleep(0.3)
+        Path("/proc/sysrq-trigger").write_text("S")  # the operator's way to get rid of a scheduler
+        assert wait_for("disabled")
+        end = scheduler.ended()
+        assert end is not None
+        assert "sysrq" in end.reason.lower()
+        before = cpu_us(session, "a")
+        time.sleep(0.5)
+        assert cpu_us(session, "a") > before
+
+
+@pytest.mark.kernel
+def test_enums_are_read_from_the_running_kernel() -> None:
+    blob = btf.read()
+    assert btf.enum_value(blob, "scx_ops_flags", "SCX_OPS_SWITCH_PARTIAL") == 8
+    assert btf.enum_value(blob, "scx_dsq_id_flags", "SCX_DSQ_LOCAL") >> 63 == 1
+    with pytest.raises(HostError, match="SCX_NO_SUCH_THING"):
+        btf.enum_value(blob, "scx_ops_flags", "SCX_NO_SUCH_THING")

@@ -1,0 +1,57 @@
+"""`run --scheduler sched_ext`, live: who is governed, and that a session goes on without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agentcgroup.kernel.scx import POLICY
+from agentcgroup.model import Outcome
+from agentcgroup.trace.records import Action
+from tests.run.running import Ran, agent, run, shown
+
+STATE = Path("/sys/kernel/sched_ext/state")
+POLICY_OF = "/usr/bin/python3 -Sc 'import os; print(os.sched_getscheduler(0))'"
+
+
+def noted(ran: Ran) -> list[str]:
+    """What the trace says of the scheduler."""
+    found = [event.body for event in ran.trace.sessions[0].events if isinstance(event.body, Action)]
+    return [action.reason for action in found if action.action == "scheduler"]
+
+
+@pytest.mark.skipif(STATE.exists(), reason="this kernel has sched_ext")
+def test_where_there_is_no_sched_ext_the_session_runs_and_is_told_once(tmp_path: Path) -> None:
+    ran = run(tmp_path, agent(tmp_path, f"sh({POLICY_OF!r})"), "--scheduler", "sched_ext")
+    assert str(shown(ran)[0][2]).strip() == "0"
+    assert ran.stderr.count("cpu.weight alone divides the CPU") == 1
+    assert noted(ran) == []
+
+
+@pytest.mark.kernel
+def test_the_agent_and_its_calls_are_governed_and_nothing_stays_behind(tmp_path: Path) -> None:
+    source = f"""
+        print(os.sched_getscheduler(0))
+        sh({POLICY_OF!r})
+    """
+    ran = run(tmp_path, agent(tmp_path, source), "--scheduler", "sched_ext")
+    assert int(ran.stdout.splitlines()[0]) == POLICY
+    assert str(shown(ran)[0][2]).strip() == str(POLICY)
+    assert ran.outcomes == [Outcome.OK]
+    assert noted(ran) == ["sched_ext: the scheduler of agentcgroup divides the CPU"]
+    assert STATE.read_text().strip() in ("disabled", "disabling")
+
+
+@pytest.mark.kernel
+def test_when_the_kernel_ejects_it_the_session_goes_on_and_is_told_why(tmp_path: Path) -> None:
+    source = """
+        open("/proc/sysrq-trigger", "w").write("S")
+        time.sleep(2.5)
+        sh("echo on")
+    """
+    ran = run(tmp_path, agent(tmp_path, source), "--scheduler", "sched_ext")
+    assert ran.status == 0
+    assert ran.outcomes == [Outcome.OK]
+    assert "sysrq" in noted(ran)[1].lower()
+    assert "cpu.weight divides the CPU from now on" in ran.stderr

@@ -1,0 +1,245 @@
+"""The sched_ext scheduler against the kernel's own: shares, wake-up latency among burners, throughput. Interleaved.
+
+Every round measures both arms in random order: `default` is cpu.weight under the kernel's scheduler, `sched` the same
+weights under ours. Needs a kernel with sched_ext, so:
+
+    agentcgroup lab run --memory 1g --timeout 30m -- .venv/bin/python -m bench.scheduler [--rounds 10] [--seconds 4]
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import mmap
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from agentcgroup.kernel.hierarchy import unified_mounts
+from agentcgroup.kernel.scx import Counters, Scheduler, join
+from bench.statistics import interval, quantile
+
+ARMS = ("default", "sched")
+_FLAT = {"one": (100, {"a": 100}), "two": (200, {"a": 100}), "three": (300, {"a": 100})}
+_TREE = {"one": (100, {"a": 100, "b": 200}), "two": (200, {"a": 100, "b": 100, "c": 100})}
+_BURNERS = 16
+_SETTLE_S = 1.0
+_NAP_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One arm of one round. Shares are errors against the weights, in percentage points."""
+
+    arm: str
+    flat_error: float  # worst of three sessions 1:2:3
+    tree_error: float  # worst of the calls of two sessions
+    wake_ms: tuple[float, ...]  # how late each wake-up was, among burners at equal weights
+    burned: float  # what the burners got done meanwhile: rounds of a loop per second
+
+
+class Tree:
+    """Cgroups ROOT/session/calls/call with weights, under a cgroup of our own that is removed at the end."""
+
+    def __init__(self, scheduler: Scheduler | None) -> None:
+        mount = unified_mounts()[0].point
+        self.root = mount / f"bench-scheduler-{os.getpid()}"
+        (mount / "cgroup.subtree_control").write_text("+cpu")
+        self.root.mkdir()
+        (self.root / "cgroup.subtree_control").write_text("+cpu")
+        self.scheduler = scheduler
+
+    def session(self, name: str, weight: int, calls: dict[str, int]) -> None:
+        """A session with its calls."""
+        session = self.root / name
+        for folder in (session, session / "calls"):
+            folder.mkdir()
+            (folder / "cgroup.subtree_control").write_text("+cpu")
+        (session / "cpu.weight").write_text(str(weight))
+        if self.scheduler is not None:
+            self.scheduler.add(session)
+        for call, own in calls.items():
+            (session / "calls" / call).mkdir()
+            (session / "calls" / call / "cpu.weight").write_text(str(own))
+
+    def call(self, session: str, name: str) -> Path:
+        """The cgroup of a call."""
+        return self.root / session / "calls" / name
+
+    def remove(self) -> None:
+        """Kill what is in it, and remove it."""
+        (self.root / "cgroup.kill").write_text("1")
+        for folder in sorted(self.root.glob("**/"), key=lambda path: -len(path.parts)):
+            while folder.exists():
+                with suppress(OSError):
+                    folder.rmdir()
+
+
+def spawn(arm: str, cgroup: Path, work: Callable[[], None]) -> int:
+    """A process in ``cgroup``, under the scheduler of ``arm``, that works until it is killed."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            (cgroup / "cgroup.procs").write_text("0")
+            if arm == "sched":
+                join(0)
+            work()
+        finally:
+            os._exit(1)
+    return pid
+
+
+@contextmanager
+def running(pids: Sequence[int]) -> Iterator[None]:
+    """Processes that are killed at the end."""
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def burn() -> None:
+    """Use a CPU."""
+    while True:
+        pass
+
+
+def shares(
+    arm: str, scheduler: Scheduler | None, shape: dict[str, tuple[int, dict[str, int]]], seconds: float
+) -> float:
+    """The worst error of a call's share, in percentage points; two burners in each call."""
+    tree = Tree(scheduler)
+    try:
+        for name, (weight, calls) in shape.items():
+            tree.session(name, weight, calls)
+        places = {(name, call): tree.call(name, call) for name, (_, calls) in shape.items() for call in calls}
+        with running([spawn(arm, place, burn) for place in places.values() for _ in range(2)]):
+            time.sleep(_SETTLE_S)
+            before = {key: _cpu_us(place) for key, place in places.items()}
+            time.sleep(seconds)
+            used = {key: _cpu_us(place) - before[key] for key, place in places.items()}
+    finally:
+        tree.remove()
+    total, weights = sum(used.values()), sum(weight for weight, _ in shape.values())
+    return max(
+        abs(used[name, call] / total - weight / weights * own / sum(calls.values())) * 100
+        for name, (weight, calls) in shape.items()
+        for call, own in calls.items()
+    )
+
+
+def _cpu_us(cgroup: Path) -> int:
+    return int((cgroup / "cpu.stat").read_text().split()[1])
+
+
+def latency(arm: str, scheduler: Scheduler | None, seconds: float) -> tuple[tuple[float, ...], float]:
+    """How late a call that naps wakes up (ms) among burners in sessions of the same weight, and what these got done."""
+    tree, shared = Tree(scheduler), mmap.mmap(-1, 8 * _BURNERS)
+    counts = (ctypes.c_uint64 * _BURNERS).from_buffer(shared)
+
+    def count(place: int) -> Callable[[], None]:
+        def work() -> None:
+            while True:
+                for _ in range(1000):
+                    pass
+                counts[place] += 1
+
+        return work
+
+    read, write = os.pipe()
+
+    def nap() -> None:
+        late = []
+        until = time.monotonic() + _SETTLE_S + seconds
+        while (begun := time.monotonic()) < until:
+            time.sleep(_NAP_S)
+            late.append((time.monotonic() - begun - _NAP_S) * 1000)
+        os.write(write, json.dumps([round(each, 3) for each in late[int(len(late) * 0.2) :]]).encode())
+
+    try:
+        for number in range(_BURNERS):
+            tree.session(f"burner{number}", 100, {"a": 100})
+        tree.session("naps", 100, {"a": 100})
+        burners = [spawn(arm, tree.call(f"burner{number}", "a"), count(number)) for number in range(_BURNERS)]
+        with running(burners):
+            time.sleep(_SETTLE_S)
+            before, begun = sum(counts), time.monotonic()
+            napper = spawn(arm, tree.call("naps", "a"), nap)
+            os.waitpid(napper, 0)
+            burned = (sum(counts) - before) / (time.monotonic() - begun)
+            late = json.loads(os.read(read, 1 << 16))
+    finally:
+        tree.remove()
+        os.close(read)
+        os.close(write)
+    return tuple(late), burned
+
+
+def measure(arm: str, seconds: float) -> tuple[Round, Counters | None]:
+    """One arm once."""
+    scheduler = Scheduler() if arm == "sched" else None
+    try:
+        flat, tree = (shares(arm, scheduler, shape, seconds) for shape in (_FLAT, _TREE))
+        late, burned = latency(arm, scheduler, seconds)
+        if scheduler is not None and (end := scheduler.ended()) is not None:
+            raise RuntimeError(f"the kernel ended the scheduler: {end.reason}: {end.message}")
+        return Round(arm, flat, tree, late, burned), scheduler.counters() if scheduler else None
+    finally:
+        if scheduler is not None:
+            scheduler.close()
+
+
+def table(rounds: Sequence[Round]) -> str:
+    """Both arms, and how they compare."""
+    lines = [f"{'arm':<8} {'n':>3}  {'share error, pp':>16} {'in a tree':>10}  {'wake p50':>9} {'p99':>8} ms  burned/s"]
+    tails: dict[str, list[float]] = {}
+    burned: dict[str, list[float]] = {}
+    for arm in ARMS:
+        own = [each for each in rounds if each.arm == arm]
+        tails[arm] = [quantile(each.wake_ms, 0.99) for each in own]
+        burned[arm] = [each.burned for each in own]
+        late = [late for each in own for late in each.wake_ms]
+        lines.append(
+            f"{arm:<8} {len(own):>3}  {quantile([e.flat_error for e in own], 0.5):>16.2f} "
+            f"{quantile([e.tree_error for e in own], 0.5):>10.2f}  {quantile(late, 0.5):>9.2f} "
+            f"{quantile(late, 0.99):>8.2f}     {quantile(burned[arm], 0.5):,.0f}"
+        )
+    lines.append(_ratio("wake-up p99, default over sched", tails["default"], tails["sched"]))
+    lines.append(_ratio("throughput, sched over default", burned["sched"], burned["default"]))
+    return "\n".join(lines)
+
+
+def _ratio(title: str, one: Sequence[float], other: Sequence[float]) -> str:
+    """The median over the rounds of the ratio within a round, with its 95 % interval."""
+    ratios = [a / b for a, b in zip(one, other, strict=True)]
+    low, high = interval(lambda chosen: quantile([ratios[i] for i in chosen], 0.5), len(ratios))
+    return f"{title}: {quantile(ratios, 0.5):.2f} [{low:.2f}, {high:.2f}]"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run and print the table, or JSON with every round."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args(arguments)
+    found: list[Round] = []
+    for number in range(chosen.rounds):
+        for arm in random.sample(ARMS, len(ARMS)):
+            measured, counters = measure(arm, chosen.seconds)
+            found.append(measured)
+            print(f"{number + 1}/{chosen.rounds} {arm} {counters or ''}", file=sys.stderr, flush=True)
+    print(json.dumps([asdict(each) for each in found]) if chosen.json else table(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from agentcgroup.policy.none import admit_all
 from agentcgroup.policy.world import (
     Action,
+    Began,
     CallId,
     Decision,
     Freeze,
@@ -78,3 +79,20 @@ class Failing:
         if self.seen:
             raise ZeroDivisionError("a test")
         return Decision(Failing(bool(calls)), tuple(Freeze(call.id, "a test") for call in calls))
+
+
+@dataclass(frozen=True, slots=True)
+class Expecting:
+    """Gives each call that begins the memory.high that is expected to do, and never takes it off."""
+
+    @property
+    def name(self) -> str:
+        """Of the policy."""
+        return "expecting"
+
+    def decide(self, world: World, signal: Signal) -> Decision:
+        """See policy.world.Policy."""
+        actions: list[Action] = [*admit_all(world)]
+        if isinstance(signal, Began) and signal.high_bytes is not None:
+            actions.append(Limit(signal.id, signal.high_bytes, None, "a test"))
+        return Decision(self, tuple(actions))

@@ -73,7 +73,8 @@ def live(folder: Path, hogs: list[Hog], *options: str) -> list[Call]:
         for call in calls:
             call.wait()
     """
-    ran = run(folder, agent(folder, source), *options, "--daemon", "off")
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}  # for policies of the tests
+    ran = run(folder, agent(folder, source), *options, "--daemon", "off", environment=path)
     return [call for call in ran.calls if "hog.py" in call.command]
 
 
@@ -111,7 +112,7 @@ def test_a_call_within_its_limits(tmp_path: Path) -> None:
 def test_a_call_over_memory_high(tmp_path: Path) -> None:
     high = int(HINT_MARGIN * 32 * MIB)
     hog = Hog((high - BASE) // MIB + 5, 0.5, 1.0, hint="memory:32m")
-    (call,) = live(tmp_path, [hog], "--memory", "1g", "--policy", "none")
+    (call,) = live(tmp_path, [hog], "--memory", "1g", "--policy", "tests.daemon.policies:Expecting")
     (done,) = modelled([replace(hog.task("a"), high_bytes=high)], "none", GIB).calls
     assert call.outcome is Outcome.OK
     assert (call.usage.memory_high_events or 0) > 0

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agentcgroup.study.metrics import METRICS
 from tests.study.build import call, write_run
 from tests.trace import build
 
@@ -51,7 +52,7 @@ def test_json_has_everything(traces: Path) -> None:
     found = study_json(traces, "--set", "old=old", "--set", "new=new")
     assert found["sets"]["old"] == {"sessions": 2, "selected": 2}
     names = {metric["name"] for metric in found["metrics"]}
-    assert len(names) == 10
+    assert names == {metric.name for metric in METRICS}
     assert all(metric["definition"].startswith("Definition:") for metric in found["metrics"])
     assert names >= {number["metric"] for number in found["numbers"]}
     oddities = {oddity["name"]: oddity for oddity in found["oddities"]}

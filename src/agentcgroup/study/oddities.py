@@ -31,6 +31,7 @@ MEANINGS = {
     "tear-down sample": "reads 0B of 0B: the container was gone: left out",
     "sample unreadable": "a sample whose instant, memory or CPU cannot be read: left out",
     "samples out of order": "samples did not follow their instants: sorted",
+    "samples of several sessions": "one folder has several, and samples do not say whose they are: left out",
     "naive local time": "times without a zone: the Unix instants beside them were used, and the zone found from both",
     "agent killed": "the exit status of the agent is not 0",
     "samples after the agent": "sampling went on for more than 60 s after the last record of the agent's log",

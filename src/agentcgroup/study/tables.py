@@ -107,6 +107,8 @@ def _value(value: float | None, unit: str) -> str:
         return "-"
     if unit == "share":
         return f"{value * 100:.1f} %"
+    if unit in ("B", "B/s"):  # decimal, as the published values
+        value, unit = value / 1e6, f"M{unit}"
     digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
     text = f"{value:.{digits}f}" if not (unit == "" and value == int(value)) else str(int(value))
     return f"{text} {unit}".rstrip()

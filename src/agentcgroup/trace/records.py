@@ -159,7 +159,7 @@ encode = json.JSONEncoder(ensure_ascii=True, check_circular=False, allow_nan=Fal
 def decode(line: bytes) -> Record:
     """The record in one line; FieldError says what is wrong with it."""
     try:
-        data = json.loads(line, parse_constant=_refuse_constant)
+        data = _parse(line)
     except RecursionError:
         raise FieldError("nested too deep") from None
     except ValueError:
@@ -196,8 +196,19 @@ def to_json(body: Body) -> Json:
     return dict(body.fields) if isinstance(body, Unknown) else _WRITERS[type(body)](body)
 
 
+def _parse(line: bytes) -> object:
+    """The JSON value in ``line``; ValueError when it is none. A decoder that is made once: loads() makes one a line."""
+    if line.isascii() and b"\0" not in line[:4]:
+        return _decode(line.decode("ascii"))
+    value: object = json.loads(line, parse_constant=_refuse_constant)  # which also looks for the encoding
+    return value
+
+
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+_decode: Callable[[str], object] = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def _writer(kind: type, **nested: Callable[[object], object]) -> Callable[[object], Json]:
@@ -256,14 +267,14 @@ _WRITERS: dict[type, Callable[[object], Json]] = {
 
 
 def _usage(f: Fields) -> Usage:
-    counts = {name: f.integer_or_none(name) for name in _USAGE_COUNTS}
+    counts = f.integers_or_none(_USAGE_COUNTS)
     # An unknown source is taken for the least exact one, so that nobody trusts it too much.
     source = f.choice("source", UsageSource, UsageSource.PROC) if f.value("source") is not None else UsageSource.PROC
     return Usage(source=source, **counts)
 
 
 def _limits(f: Fields) -> Limits:
-    counts = {name: f.integer_or_none(name) for name in _LIMIT_COUNTS}
+    counts = f.integers_or_none(_LIMIT_COUNTS)
     return Limits(memory_oom_group=f.boolean("memory_oom_group", False), **counts)
 
 

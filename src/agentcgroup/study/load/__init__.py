@@ -3,71 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from agentcgroup.errors import TraceError
-from agentcgroup.study import schema
+from agentcgroup.study.engine import Engine, Inline
 from agentcgroup.study.find import Run, Wanted, find_runs
 from agentcgroup.study.load.published import load_published
 from agentcgroup.study.load.recorded import load_recorded
 from agentcgroup.study.load.rows import Rows
+from agentcgroup.study.load.study import Study, from_rows, join
 from agentcgroup.study.oddities import Oddities
 
 SHORTEST_S = 60.0  # the published filter
 FEWEST_SAMPLES = 10
+_RUNS_AT_ONCE = 16  # of one piece of work: small, so that no worker waits long for the last one
 
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """What was loaded. Columns: `agentcgroup.study.schema`; ``samples`` is lazy, because it can be large."""
-
-    sessions: pl.DataFrame
-    calls: pl.DataFrame
-    samples: pl.LazyFrame
-    messages: pl.DataFrame
-    oddities: Oddities
-
-    @property
-    def sets(self) -> tuple[str, ...]:
-        """The labels, by name."""
-        return tuple(sorted(self.sessions.get_column("set").unique()))
-
-    def selected(self) -> Study:
-        """The sessions that count in the metrics, with what belongs to them."""
-        return self.only(pl.col("selected"))
-
-    def only(self, condition: pl.Expr) -> Study:
-        """The sessions that meet ``condition`` on their frame, with what belongs to them."""
-        sessions = self.sessions.filter(condition)
-        keys = sessions.select("session")
-        return Study(
-            sessions,
-            self.calls.join(keys, on="session", how="semi", maintain_order="left"),
-            self.samples.join(keys.lazy(), on="session", how="semi", maintain_order="left"),
-            self.messages.join(keys, on="session", how="semi", maintain_order="left"),
-            self.oddities,
-        )
+__all__ = ["FEWEST_SAMPLES", "SHORTEST_S", "Study", "load", "load_runs"]
 
 
 def load(paths: Sequence[Path], wanted: Sequence[Wanted] = (), *, everything: bool = False) -> Study:
-    """All runs below ``paths``. UsageError as `find_runs`; TraceError when every single one is broken.
+    """All runs below ``paths``, read in this process: `find_runs`, then `load_runs`. Raises what these raise."""
+    oddities = Oddities()
+    return load_runs(find_runs(paths, wanted, oddities), oddities, everything=everything)
+
+
+def load_runs(
+    runs: Sequence[Run], oddities: Oddities, *, everything: bool = False, engine: Engine | None = None
+) -> Study:
+    """What ``runs`` hold; ``oddities``, of finding them, are extended. TraceError when every single one is broken.
 
     ``selected`` marks the last attempt of each task, of published runs those that pass the published filter; with
-    ``everything`` every run that began.
+    ``everything`` every run that began. Without ``engine`` it is this process that reads.
     """
-    oddities = Oddities()
-    runs = find_runs(paths, wanted, oddities)
-    rows: list[Rows] = []
-    for run in runs:
-        rows += _load_one(run, oddities)
-    if not rows:
+    pieces = [tuple(runs[at : at + _RUNS_AT_ONCE]) for at in range(0, len(runs), _RUNS_AT_ONCE)]
+    study = join((engine or Inline()).map(_load_some, None, pieces))
+    oddities.extend(study.oddities)
+    if study.sessions.is_empty():
         first = oddities.example("broken run")
         raise TraceError(f"none of the {len(runs)} runs can be read", f"the first is {first}")
-    study = _frames(rows, oddities)
-    return _select(study, everything)
+    return _select(replace(study, oddities=oddities), everything)
+
+
+def _load_some(_: None, runs: tuple[Run, ...]) -> Study:
+    """The frames of some runs; those that are broken are counted."""
+    oddities = Oddities()
+    rows = [row for run in runs for row in _load_one(run, oddities)]
+    return from_rows(rows, oddities)
 
 
 def _load_one(run: Run, oddities: Oddities) -> list[Rows]:
@@ -79,27 +63,6 @@ def _load_one(run: Run, oddities: Oddities) -> list[Rows]:
     if not rows:
         oddities.add("broken run", run.label, 1, "it holds no record")
     return rows
-
-
-def _frames(rows: list[Rows], oddities: Oddities) -> Study:
-    """The frames of all runs; a session is its place in ``rows``."""
-    sessions = _frame([row.session | {"session": n} for n, row in enumerate(rows)], schema.SESSIONS)
-    calls = _frame([call | {"session": n} for n, row in enumerate(rows) for call in row.calls], schema.CALLS)
-    messages = _frame([one | {"session": n} for n, row in enumerate(rows) for one in row.messages], schema.MESSAGES)
-    samples = [
-        schema.fit(row.samples.with_columns(pl.lit(n).alias("session")), schema.SAMPLES)
-        for n, row in enumerate(rows)
-        if row.samples.height
-    ]
-    for row in rows:
-        oddities.extend(row.oddities)
-    together = pl.concat(samples) if samples else schema.empty(schema.SAMPLES)
-    return Study(sessions, calls, together.lazy(), messages, oddities)
-
-
-def _frame(rows: list[dict[str, object]], wanted: schema.Schema) -> pl.DataFrame:
-    # Rows may lack columns, and from_dicts would infer types from the first hundred.
-    return pl.DataFrame({c.name: pl.Series(c.name, [row.get(c.name) for row in rows], c.dtype) for c in wanted})
 
 
 def _select(study: Study, everything: bool) -> Study:
@@ -121,4 +84,4 @@ def _select(study: Study, everything: bool) -> Study:
             continue
         reason = "too short" if latest else "earlier attempt"
         study.oddities.add(reason, f"{name}/{task}#{attempt}")
-    return Study(sessions, study.calls, study.samples, study.messages, study.oddities)
+    return replace(study, sessions=sessions)

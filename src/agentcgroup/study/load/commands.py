@@ -14,7 +14,7 @@ def describe(command: str, argv: Sequence[str] = ()) -> dict[str, object]:
     return dict(_describe(command, tuple(argv)))
 
 
-@lru_cache(maxsize=4096)  # agents repeat themselves
+@lru_cache(maxsize=1 << 14)  # agents repeat themselves
 def _describe(command: str, argv: tuple[str, ...]) -> dict[str, object]:
     found = classify(argv or ("bash", "-c", command))
     by_time, by_spike = categories(command)

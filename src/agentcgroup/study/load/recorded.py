@@ -11,24 +11,30 @@ from agentcgroup.study import schema
 from agentcgroup.study.find import Run
 from agentcgroup.study.load.commands import describe
 from agentcgroup.study.load.rows import Rows
+from agentcgroup.study.load.stream import SampleFile, columns_of
 from agentcgroup.study.oddities import Oddities
-from agentcgroup.trace.frames import read_samples
+from agentcgroup.trace.frames import PARQUET, read_samples
 from agentcgroup.trace.reader import read_trace
 from agentcgroup.trace.text import utf8
 from agentcgroup.trace.views import Call, Session, Trace
 
 
 def load_recorded(run: Run) -> list[Rows]:
-    """The sessions of a trace, in order of their starts; TraceError when it cannot be opened or has no record."""
+    """The sessions of a trace, in order of their starts; TraceError when it cannot be opened or has no record.
+
+    Samples say neither whose nor in which boot they are, and `run` writes a session per folder. Where somebody has put
+    several into one, their calls are sound and their samples are not: these are left out.
+    """
     trace = read_trace(run.folder)
     samples, damage = read_samples(run.folder)
     alone = len(trace.sessions) == 1
-    loaded = [_rows(run, session, samples if alone else samples.clear(), alone) for session in trace.sessions]
+    stays = (run.folder / PARQUET).is_file() and not any(one.file == PARQUET for one in damage)
+    loaded = [_rows(run, session, samples if alone else samples.clear(), alone, stays) for session in trace.sessions]
     oddities = loaded[0].oddities if loaded else Oddities()
     _note(run, trace, oddities)
     oddities.add("trace damaged", run.label, len(damage), str(damage[0]) if damage else "")
     if not alone and samples.height:
-        oddities.add("sample unreadable", run.label, samples.height, "several sessions in one trace: whose it is")
+        oddities.add("samples of several sessions", run.label, samples.height, f"{len(trace.sessions)} sessions")
     return loaded
 
 
@@ -37,7 +43,7 @@ def _note(run: Run, trace: Trace, oddities: Oddities) -> None:
     oddities.add("trace of a newer version", run.label, sum(trace.unknown.values()), ", ".join(list(trace.unknown)[:3]))
 
 
-def _rows(run: Run, session: Session, samples: pl.DataFrame, alone: bool) -> Rows:
+def _rows(run: Run, session: Session, samples: pl.DataFrame, alone: bool, stays: bool) -> Rows:
     oddities = Oddities()
     oddities.add("trace cut", run.label, int(session.cut))
     if session.end is not None:
@@ -47,16 +53,23 @@ def _rows(run: Run, session: Session, samples: pl.DataFrame, alone: bool) -> Row
     )
     oddities.add("usage not from the cgroup", run.label, sampled_from_proc)
     oddities.add("call without end", run.label, sum(call.end is None for call in session.calls))
-    frame = _samples(samples, session.first_ns)
-    if not frame.height:
+    if not samples.height:
         oddities.add("no samples", run.label)
+    if not samples["t_ns"].is_sorted():
+        oddities.add("samples out of order", run.label, samples.select((pl.col("t_ns").diff() < 0).sum()).item())
+        samples, stays = samples.sort("t_ns", maintain_order=True), False
     calls = [_call(call, position, session.first_ns) for position, call in enumerate(session.calls)]
-    return Rows(_session(run, session, frame, alone), calls, [], frame, oddities)
+    rows = Rows(_session(run, session, samples, alone), calls, oddities=oddities)
+    if samples.height and stays:
+        rows.file = SampleFile(str(run.folder), session.first_ns, samples.height)
+    elif samples.height:
+        rows.samples = columns_of(samples, 0, session.first_ns, schema.dtypes(schema.SAMPLES))
+    return rows
 
 
 def _session(run: Run, session: Session, samples: pl.DataFrame, alone: bool) -> dict[str, object]:
     start, end = session.start, session.end
-    whole = samples.filter(pl.col("domain") == "session").get_column("t_s")
+    whole = samples.filter(pl.col("domain") == "session").get_column("t_ns")
     return {
         "set": run.set,
         "task": run.task if alone else f"{run.task}/{utf8(session.name)}",
@@ -72,7 +85,7 @@ def _session(run: Run, session: Session, samples: pl.DataFrame, alone: bool) -> 
         "memory_meaning": "memory.current",
         "call_clock": "command",
         "wall_s": session.duration_s,
-        "sampled_s": whole[-1] - whole[0] if len(whole) else None,
+        "sampled_s": (whole[-1] - whole[0]) / 1e9 if len(whole) else None,
         "sample_count": len(whole),
         "memory_peak_bytes": end.usage.memory_peak_bytes if end else None,
         "cpu_time_s": _seconds(end.usage.cpu_time_us) if end else None,
@@ -110,26 +123,6 @@ def _call(call: Call, position: int, zero_ns: int) -> dict[str, object]:
         "memory_peak_bytes": call.usage.memory_peak_bytes,
         "cpu_time_s": _seconds(call.usage.cpu_time_us),
     }
-
-
-def _samples(samples: pl.DataFrame, zero_ns: int) -> pl.DataFrame:
-    """Columns of `schema.SAMPLES` but session, from those of the trace format."""
-    if not samples.height:
-        return schema.empty(schema.SAMPLES).drop("session")
-    step = pl.col("t_s").diff().over("domain")
-    return samples.select(
-        ((pl.col("t_ns") - zero_ns) / 1e9).alias("t_s"),
-        "domain",
-        "memory_bytes",
-        (pl.col("cpu_time_us") / 1e6).alias("cpu_time_s"),
-        "pids",
-        (pl.col("memory_some_us") / 1e6).alias("memory_some_s"),
-        (pl.col("memory_full_us") / 1e6).alias("memory_full_s"),
-        (pl.col("cpu_some_us") / 1e6).alias("cpu_some_s"),
-    ).with_columns(
-        pl.when(step > 0).then(pl.col("cpu_time_s").diff().over("domain") / step).alias("cpu_cores"),
-        pl.when(step > 0).then(pl.lit(0.0)).alias("cpu_error_cores"),
-    )
 
 
 def _since(instant_ns: int | None, zero_ns: int) -> float | None:

@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 PYTHON := .venv/bin/python
 LAB_MEMORY ?= 3g
-LAB_TIMEOUT ?= 15m
+LAB_TIMEOUT ?= 20m
 # TESTS narrows a run: make test-host TESTS=tests/trace, make test-kernel TESTS="tests/domain -k oom"
 TESTS ?= tests
 SOURCES := src tests bench demo hatch_build.py

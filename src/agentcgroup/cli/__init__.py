@@ -23,6 +23,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("agentcgroup.cli.config", "Check the configuration, or show it."),
     "study": ("agentcgroup.cli.study", "Characterize sessions from their traces."),
     "simulate": ("agentcgroup.cli.simulate", "Play sessions against policies in virtual time."),
+    "plan": ("agentcgroup.cli.plan", "Say how many agents such as those in traces a host carries."),
     "doctor": ("agentcgroup.cli.doctor", "Say what this host offers and how to get the rest."),
     "lab": ("agentcgroup.cli.lab", "Run a command on a modern kernel in a small virtual machine."),
 }

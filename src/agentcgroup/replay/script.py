@@ -55,6 +55,7 @@ class Turn:
 
     think_s: float  # from the end of the last turn
     tasks: tuple[Task, ...]
+    agent_bytes: int | None = None  # the agent itself, from the end of the last turn on; None: as before
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ class _Session:
     alive: bool = True
     ended_s: float | None = None
     results: list[CallResult] = field(default_factory=list)
+    idle: SessionState | None = None  # as it was last shown without a call: most sessions are idle most of the time
 
     @property
     def present(self) -> bool:
@@ -66,12 +67,14 @@ class _Waiting:
     request: Request
 
 
-def simulate(scripts: Sequence[Script], policy: Policy, host: Host) -> Result:
-    """Play ``scripts`` together on ``host``.
+def simulate(scripts: Sequence[Script], policy: Policy, host: Host, until_s: float | None = None) -> Result:
+    """Play ``scripts`` together on ``host``, to their end or until ``until_s``.
+
+    Where that comes first, sessions end there, and calls that still run are not in the result.
 
     UsageError when two have one name, when a budget leaves calls no room, or when the policy comes to no end.
     """
-    return Simulation(scripts, policy, host).run()
+    return Simulation(scripts, policy, host).run(until_s=until_s)
 
 
 class Simulation:
@@ -93,8 +96,8 @@ class Simulation:
             group = self.kernel.groups[script.name] = Group(script.name, Pool(_calls_bytes(script)))
             self._sessions[script.name] = _Session(script, group)
 
-    def run(self, after_event: Callable[[], None] | None = None) -> Result:
-        """Play to the end; ``after_event`` is called after every event."""
+    def run(self, after_event: Callable[[], None] | None = None, until_s: float | None = None) -> Result:
+        """Play to the end, or until ``until_s``; ``after_event`` is called after every event."""
         sessions = self._sessions.values()
         for session in sessions:
             self.clock.at(session.script.arrives_s, self._arrive, session)
@@ -102,6 +105,8 @@ class Simulation:
         while any(session.ended_s is None for session in sessions) and self.clock.step():
             if after_event is not None:
                 after_event()
+            if until_s is not None and self.clock.now_s >= until_s:
+                break
             if self.clock.events > most:
                 raise UsageError(
                     f"the policy {self._policy.name} comes to no end in {self.clock.now_s:.0f} s of virtual time",
@@ -117,11 +122,17 @@ class Simulation:
 
     def _next_turn(self, session: _Session) -> None:
         """The agent thinks, then starts the calls of its next turn."""
+        if not session.alive:
+            return
         session.turn += 1
         if session.turn == len(session.script.turns):
             self._leave(session)
             return
         turn = session.script.turns[session.turn]
+        if turn.agent_bytes is not None:
+            self.kernel.agent(session.script.name, turn.agent_bytes)
+            if not session.alive:  # that was more than there is
+                return
         session.left = len(turn.tasks)
         began_s = self.clock.now_s + turn.think_s
         for task in turn.tasks:
@@ -219,6 +230,10 @@ class Simulation:
             if not session.present:
                 continue
             script, group = session.script, session.group
+            if not group.calls and session.idle is not None and session.idle.agent_bytes == group.agent_bytes:
+                used += group.agent_bytes
+                states.append(session.idle)
+                continue
             calls = tuple([call.state(now_s, spare_swap) for call in group.calls.values()])
             memory = sum([call.memory_bytes for call in calls]) + group.agent_bytes
             used += memory - sum([call.cache for call in group.calls.values() if call.task.cache_share])
@@ -226,6 +241,7 @@ class Simulation:
             states.append(
                 SessionState(script.name, script.priority, memory, script.budget_bytes, limit, group.agent_bytes, calls)
             )
+            session.idle = session.idle if calls else states[-1]
         available = max(0, self._host.memory_bytes - int(used))
         requests = tuple([waiting.request for waiting in self.waiting.values()])
         return World(now_s, self._host.memory_bytes, available, tuple(states), requests)
@@ -264,12 +280,15 @@ class Simulation:
             case Kill(id=id_, rule=rule, reason=reason):
                 self.kernel.end(id_, Ending.KILLED, reason, rule)
 
+    def _ended_s(self, session: _Session) -> float:
+        return self.clock.now_s if session.ended_s is None else session.ended_s
+
     def _result(self) -> Result:
         return Result(
             policy=self._policy.name,
             host_bytes=self._host.memory_bytes,
             peak_bytes=int(self.kernel.pool.peak_bytes),
-            makespan_s=max((session.ended_s or 0.0 for session in self._sessions.values()), default=0.0),
+            makespan_s=max((self._ended_s(session) for session in self._sessions.values()), default=0.0),
             decisions=self._decisions,
             events=self.clock.events,
             sessions=tuple(
@@ -277,7 +296,7 @@ class Simulation:
                     name=session.script.name,
                     priority=session.script.priority,
                     agent_alive=session.alive,
-                    seconds=(session.ended_s or 0.0) - session.script.arrives_s,
+                    seconds=self._ended_s(session) - session.script.arrives_s,
                     alone_s=session.script.alone_s,
                     planned_calls=session.script.calls,
                     peak_bytes=int(session.group.pool.peak_bytes) + session.script.agent_bytes,

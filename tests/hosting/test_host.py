@@ -117,3 +117,18 @@ def test_wrong_arguments_are_refused_before_anything_starts(tmp_path: Path, wron
         asyncio.run(scene())
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "trace").exists()
+
+
+def test_a_command_that_cannot_be_executed_leaves_nothing_in_the_loop(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"\x7fELF, but not really")
+    broken.chmod(0o755)
+
+    async def scene() -> float:
+        with pytest.raises(UsageError):
+            await host([str(broken)], name="broken", trace=tmp_path / "trace", say=quiet)
+        before = time.process_time()
+        await asyncio.sleep(0.5)
+        return time.process_time() - before
+
+    assert asyncio.run(scene()) < 0.25  # a descriptor that stays readable would keep the loop busy all the time

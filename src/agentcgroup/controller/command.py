@@ -24,7 +24,7 @@ class Command:
         self._loop = loop
         self._orphans = orphans
         self._signals: list[signal.Signals] = []
-        self._pidfd = os.pidfd_open(child.pid)
+        self._pidfd: int | None = os.pidfd_open(child.pid)
         loop.add_reader(self._pidfd, self.reap)
         if orphans:
             self._handle(signal.SIGCHLD, self.reap)
@@ -59,8 +59,7 @@ class Command:
             if pid == 0:
                 return
             if pid == self.pid:
-                self._loop.remove_reader(self._pidfd)
-                os.close(self._pidfd)
+                self._let_go()
                 if not self.ended.done():
                     self.ended.set_result(status)
 
@@ -69,9 +68,16 @@ class Command:
         self._loop.remove_signal_handler(signal.SIGCHLD)
 
     def close(self) -> None:
-        """Leave all signals alone."""
+        """Leave all signals alone, and no longer wait: somebody may have waited for it already."""
+        self._let_go()
         for number in self._signals:
             self._loop.remove_signal_handler(number)
+
+    def _let_go(self) -> None:
+        if self._pidfd is not None:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
 
     def _handle(self, number: signal.Signals, callback: Callable[..., object], *arguments: object) -> None:
         self._loop.add_signal_handler(number, callback, *arguments)

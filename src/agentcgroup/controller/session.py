@@ -118,6 +118,7 @@ class Session:
             self._assemble()
         except BaseException:
             child.abandon()
+            self._command.close()
             if self._scheduling is not None:
                 self._scheduling.close()
             raise

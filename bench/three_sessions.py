@@ -117,7 +117,7 @@ class Run:
 
 def run_once(arm: str, folder: Path, roomy: bool) -> Run:
     """One run of an arm in a new ``folder``."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for name, text in (("probe.py", _PROBE), ("hog.py", _HOG), ("agent.py", _AGENT)):
         (folder / name).write_text(text)
     daemon = _daemon(arm, folder)

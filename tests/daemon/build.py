@@ -124,6 +124,7 @@ first = st.one_of(
         trace=_texts,
         budget_bytes=_maybe,
         support=st.sampled_from(Support),
+        cgroup=_texts,
         version=_sizes,
     ),
     st.builds(Question, st.sampled_from(QUESTIONS), st.none() | _names, _texts, _sizes),

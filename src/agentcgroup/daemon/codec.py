@@ -99,7 +99,7 @@ def _json(message: ToDaemon | FromDaemon) -> Mapping[str, Any]:
         case Hello():
             plain = {
                 name: getattr(message, name)
-                for name in ("name", "now_s", "argv", "agent", "trace", "budget_bytes", "support")
+                for name in ("name", "now_s", "argv", "agent", "trace", "budget_bytes", "support", "cgroup")
             }
             return {"kind": "hello", "v": message.version, **plain, "priority": in_words(message.priority)}
         case Killed():
@@ -141,6 +141,7 @@ def _read_hello(found: Object) -> Hello:
         trace=fields.text(found, "trace"),
         budget_bytes=fields.optional_integer(found, "budget_bytes"),
         support=fields.text(found, "support", 20) or "full",
+        cgroup=fields.text(found, "cgroup"),
         version=fields.integer(found, "v"),
     )
 

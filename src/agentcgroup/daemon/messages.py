@@ -1,7 +1,8 @@
 """The messages between a session, the daemon and its operators, version 1 (docs/reference/daemon-protocol.md).
 
 One JSON object a line, in ASCII, at most ``LINE_MAX`` bytes. A session speaks of itself only: it gives its name once,
-in its hello, and after that calls have bare names. No path of a cgroup is ever sent, so none can be forged.
+in its hello, and after that calls have bare names. The path of its cgroup is in its hello, a claim that the daemon
+checks (territory.py); no other path is ever sent, so none can be forged.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Hello:
     trace: str = ""  # where its records are, for display
     budget_bytes: int | None = None
     support: str = "full"  # a model.Support: what can be controlled of it
+    cgroup: str = ""  # of the session, as /proc/PID/cgroup shows it; empty: it has none
     version: int = PROTOCOL
 
 

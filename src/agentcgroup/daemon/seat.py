@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from agentcgroup.daemon.messages import Actions, FromDaemon, Hello, Report
 from agentcgroup.daemon.undo import Undo
@@ -36,6 +37,7 @@ class Seat:
     hello: Hello
     send: Callable[[FromDaemon], None]
     joined_s: float
+    cgroup: Path | None = None  # of the session, when it is known to be its user's
     state: SessionState = field(init=False)
     requests: tuple[Request, ...] = ()
     undo: Undo = field(default_factory=Undo)

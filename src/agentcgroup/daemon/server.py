@@ -17,6 +17,7 @@ from agentcgroup.daemon.desk import Desk
 from agentcgroup.daemon.messages import PROTOCOL, Hello, Killed, Pong, Question, Refused, Report, Welcome
 from agentcgroup.daemon.peer import Peer
 from agentcgroup.daemon.seat import Seat
+from agentcgroup.daemon.territory import confirmed
 from agentcgroup.daemon.timer import Timer
 from agentcgroup.errors import HostError, WireError
 from agentcgroup.trace.kill_log import KillLog
@@ -118,7 +119,8 @@ class Server:
         before = arbiter.seat_of(hello.name, peer.uid)
         if before is not None:  # of the same process: the end of its last connection is still on its way
             arbiter.leave(before)
-        seat = Seat(arbiter.unique(hello, peer.uid), peer.uid, peer.pid, hello, peer.send, now_s)
+        cgroup = confirmed(hello.cgroup, hello.name, peer.uid)
+        seat = Seat(arbiter.unique(hello, peer.uid), peer.uid, peer.pid, hello, peer.send, now_s, cgroup)
         peer.seat = seat
         arbiter.join(seat)
         peer.send(Welcome(seat.name, arbiter.policy.name, arbiter.report_every_s(), os.getpid()))

@@ -100,6 +100,7 @@ def _hello(settings: Settings, ground: Ground) -> Hello:
         trace=str(settings.trace.absolute())[:_MOST_ARGV],
         budget_bytes=settings.budget.memory_bytes if ground.counts_memory else None,
         support=str(ground.support),
+        cgroup="" if ground.tree is None else ground.cgroup_path,
     )
 
 

@@ -24,15 +24,33 @@ from agentcgroup.model import Outcome
 from agentcgroup.trace.reader import read_trace
 from agentcgroup.trace.records import Action
 
-_NEED_MIB, _BUDGET_MIB, _SECONDS = 200, 2048, 2
-_CALL = f"/usr/bin/python3 -S -c 'import time; x = b\"x\" * ({_NEED_MIB} << 20); time.sleep({_SECONDS})'"
-_HINT = f"AGENT_RESOURCE_HINT=memory:{_NEED_MIB + 16}m "
+_HEADROOM_MIB = 16  # that a call declares more than it takes: the interpreter
 _AGENT = """
 import subprocess, sys
 running = [subprocess.Popen(["bash", "-c", sys.argv[2]], start_new_session=True) for _ in range(int(sys.argv[1]))]
 print(sum(process.wait() == 0 for process in running))
 """
-ARMS = {"ladder, declared": ("ladder", _HINT), "ladder": ("ladder", ""), "none": ("none", "")}
+ARMS = {"ladder, declared": ("ladder", True), "ladder": ("ladder", False), "none": ("none", False)}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """So many calls at once, each of which takes ``need_mib`` and keeps it for ``seconds``.
+
+    ``patience_s``: queue_s and hold_s; None: the defaults.
+    """
+
+    calls: int = 100
+    need_mib: int = 200
+    budget_mib: int = 2048
+    seconds: float = 2.0
+    patience_s: int | None = 600
+
+    def command(self, declared: bool) -> str:
+        """The shell command of a call."""
+        hint = f"AGENT_RESOURCE_HINT=memory:{self.need_mib + _HEADROOM_MIB}m " if declared else ""
+        work = f'import time; x = b"x" * ({self.need_mib} << 20); time.sleep({self.seconds})'
+        return f"{hint}/usr/bin/python3 -S -c '{work}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +67,25 @@ class Run:
     queued_most_s: float
 
 
-def run_once(arm: str, calls: int, folder: Path) -> Run:
-    """One stampede."""
-    policy, hint = ARMS[arm]
-    patience = ["--set", "queue_s=600", "--set", "hold_s=600"] if policy == "ladder" else []
+def run_once(arm: str, scene: Scene, folder: Path) -> Run:
+    """One stampede; its trace is in ``folder``."""
+    policy, declared = ARMS[arm]
+    patience: list[str] = []
+    if policy == "ladder" and scene.patience_s is not None:
+        patience = ["--set", f"queue_s={scene.patience_s}", "--set", f"hold_s={scene.patience_s}"]
     options = [
         *patience,
         "--policy",
         policy,
         "--memory",
-        f"{_BUDGET_MIB}m",
+        f"{scene.budget_mib}m",
         "--trace",
         str(folder),
         "--quiet",
         "--daemon",
         "off",
     ]
-    agent = ["/usr/bin/python3", "-S", "-c", _AGENT, str(calls), hint + _CALL]
+    agent = ["/usr/bin/python3", "-S", "-c", _AGENT, str(scene.calls), scene.command(declared)]
     line = [sys.executable, "-m", "agentcgroup", "run", *options, "--client-deadline", "30s", "--", *agent]
     subprocess.run(line, check=True, capture_output=True)
     session = read_trace(folder).sessions[0]
@@ -74,16 +94,16 @@ def run_once(arm: str, calls: int, folder: Path) -> Run:
     starts = [call.start for call in session.calls if call.start is not None]
     begun = min(start.requested_ns for start in starts)
     ended = max(call.end.ended_ns for call in session.calls if call.end is not None)
-    at_once = (_BUDGET_MIB - _BUDGET_MIB // 8) // _NEED_MIB  # an eighth stays out of the reach of calls
+    at_once = (scene.budget_mib - scene.budget_mib // 8) // scene.need_mib  # an eighth stays out of the reach of calls
     actions = [event.body for event in session.events if isinstance(event.body, Action)]
     return Run(
         arm=arm,
         ok=outcomes.count(Outcome.OK),
-        calls=calls,
+        calls=scene.calls,
         killed=outcomes.count(Outcome.OOM) + outcomes.count(Outcome.KILLED),
         refused=sum(action.action == "refuse" for action in actions),
         makespan_s=(ended - begun) / 1e9,
-        ideal_s=math.ceil(calls / max(1, at_once)) * median(took or [math.nan]),
+        ideal_s=math.ceil(scene.calls / max(1, at_once)) * median(took or [math.nan]),
         queued_most_s=max(start.started_ns - start.requested_ns for start in starts) / 1e9,
     )
 
@@ -93,14 +113,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=2, help="runs of each arm")
     parser.add_argument("--calls", type=int, default=100)
+    parser.add_argument(
+        "--arms", default=";".join(ARMS), help='which, separated by semicolons: "ladder, declared;none"'
+    )
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args(arguments)
+    arms = [arm.strip() for arm in chosen.arms.split(";")]
+    if unknown := [arm for arm in arms if arm not in ARMS]:
+        parser.error(f"--arms {unknown[0]}: give {'; '.join(ARMS)}")
     found: list[Run] = []
     with tempfile.TemporaryDirectory() as name:
-        for number in range(chosen.runs * len(ARMS)):
-            arm = list(ARMS)[number % len(ARMS)]
-            found.append(run_once(arm, chosen.calls, Path(name, str(number))))
-            print(f"{number + 1}/{chosen.runs * len(ARMS)} {found[-1]}", file=sys.stderr, flush=True)
+        for number in range(chosen.runs * len(arms)):
+            found.append(run_once(arms[number % len(arms)], Scene(chosen.calls), Path(name, str(number))))
+            print(f"{number + 1}/{chosen.runs * len(arms)} {found[-1]}", file=sys.stderr, flush=True)
     print(json.dumps([asdict(run) for run in found]) if chosen.json else table(found))
 
 

@@ -7,6 +7,8 @@ controller and a small host, so run it in the lab:
     agentcgroup lab run --memory 1500m --timeout 30m -- .venv/bin/python -m bench.three_sessions [--runs 5] [--json]
 
 With ``--roomy`` each session needs a third as much, so that the memory suffices for all: then no policy may cost time.
+``--arms`` names others: the ladder with each enforcer (``ladder+cgroup,ladder+bpf,ladder+scx``), and ``memory.high``:
+no policy, but that limit on each low session, at its share of what high leaves.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from agentcgroup.trace.views import Session
 from bench.statistics import interval, quantile
 
 ARMS = ("none", "static", "user-space", "ladder")
+ENFORCED = ("ladder+cgroup", "ladder+bpf", "ladder+scx")
+MEMORY_HIGH = "memory.high"
 SESSIONS = {"high": "high", "low1": "low", "low2": "low"}
 PYTHON = "/usr/bin/python3"
 
@@ -41,7 +45,7 @@ _HIGH_CALLS, _LOW_CALLS = 3, 2
 _HIGH_HOLDS_S, _LOW_HOLDS_S = 2, 6  # how long a call works on after it has what it needs
 _STEP = 4 << 20
 _SETTINGS = {"static": ["--set", "settings.budget_share=0.9"]}  # else it would kill every call of high by itself
-_PATIENCE_S = 240
+_PATIENCE_S = 150  # for a run
 
 # A call of the high agent: allocates in steps of 4 MiB, and writes how long each took (milliseconds) to a file.
 _PROBE = """
@@ -123,7 +127,9 @@ def run_once(arm: str, folder: Path, roomy: bool) -> Run:
     daemon = _daemon(arm, folder)
     try:
         started = time.monotonic()
-        running = {name: _start(name, folder, roomy) for name in SESSIONS}
+        running = {name: _start(name, arm, folder, roomy) for name in SESSIONS}
+        if arm == MEMORY_HIGH:
+            _limit_low()
         while time.monotonic() - started < _PATIENCE_S and any(each.poll() is None for each in running.values()):
             time.sleep(0.05)
         for process in running.values():
@@ -138,8 +144,20 @@ def run_once(arm: str, folder: Path, roomy: bool) -> Run:
 
 
 def _daemon(arm: str, folder: Path) -> subprocess.Popen[bytes]:
-    line = [sys.executable, "-m", "agentcgroup", "daemon", "--socket", str(folder / "daemon"), "--set", f"policy={arm}"]
+    policy, _, enforcer = arm.partition("+")
+    policy = "none" if arm == MEMORY_HIGH else policy
+    line = [
+        sys.executable,
+        "-m",
+        "agentcgroup",
+        "daemon",
+        "--socket",
+        str(folder / "daemon"),
+        "--set",
+        f"policy={policy}",
+    ]
     line += _SETTINGS.get(arm, [])
+    line += ["--set", f"enforcer={enforcer}"] if enforcer else []
     process = subprocess.Popen(line, stderr=(folder / "daemon.log").open("wb"))
     until = time.monotonic() + 30
     while not (folder / "daemon").exists():
@@ -149,7 +167,19 @@ def _daemon(arm: str, folder: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-def _start(name: str, folder: Path, roomy: bool) -> subprocess.Popen[bytes]:
+def _limit_low() -> None:
+    """memory.high of both low sessions: what high leaves of the host, in halves. As an operator would by hand."""
+    high = int(read_meminfo().total_bytes * (0.9 - _HIGH_SHARE) / 2)
+    for name in (name for name, priority in SESSIONS.items() if priority == "low"):
+        until = time.monotonic() + 60
+        while not (found := [path for path in Path("/sys/fs/cgroup").rglob(name) if (path / "memory.high").exists()]):
+            if time.monotonic() > until:
+                raise RuntimeError(f"the session {name} has no cgroup")
+            time.sleep(0.02)
+        (found[0] / "memory.high").write_text(str(high))
+
+
+def _start(name: str, arm: str, folder: Path, roomy: bool) -> subprocess.Popen[bytes]:
     host = read_meminfo().total_bytes
     scale = host / (_ROOMY if roomy else 1)
     if name == "high":
@@ -162,6 +192,7 @@ def _start(name: str, folder: Path, roomy: bool) -> subprocess.Popen[bytes]:
     agent += [str(len(SESSIONS))]
     options = ["--name", name, "--priority", SESSIONS[name], "--memory", str(int(host * 0.6)), "--quiet"]
     options += ["--sample-hz", "1"]  # more often is a load of its own on an emulated CPU
+    options += ["--scheduler", "sched_ext"] if arm.endswith("+scx") else []
     options += ["--trace", str(folder / name), "--daemon", "require", "--daemon-socket", str(folder / "daemon")]
     line = [sys.executable, "-m", "agentcgroup", "run", *options, "--client-deadline", "2s", "--", *agent]
     return subprocess.Popen(line, stderr=(folder / f"{name}.log").open("wb"))

@@ -49,3 +49,12 @@ def test_problems_of_the_environments_hint_are_told_once_and_those_of_a_command_
     assert not cases.open("c2", ("bash", "-c", "ls"), "memory:lots").problems
     for call in ("c3", "c4"):
         assert cases.open(call, ("bash", "-c", "AGENT_RESOURCE_HINT=cpu:many ls"), "memory:lots").problems
+
+
+def test_when_it_will_be_over_by_its_own_word() -> None:
+    cases = book()
+    declared = cases.open("c1", ("bash", "-c", "AGENT_RESOURCE_HINT=time:2m make"), "")
+    assert declared.ends_s(100.0) == 220.0
+    declared.frozen.total_s, declared.held.total_s = 10.0, 5.0
+    assert declared.ends_s(100.0) == 235.0
+    assert cases.open("c2", ("bash", "-c", "make"), "").ends_s(100.0) is None

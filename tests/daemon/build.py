@@ -75,6 +75,7 @@ states = st.builds(
             st.booleans(),
             _sizes,
             st.booleans(),
+            st.none() | _seconds,
         ),
         max_size=4,
     ).map(tuple),

@@ -64,6 +64,12 @@ class Case:
         """What it is known to need, declared or remembered; what its kind usually needs is no reason to wait."""
         return self.expectation.memory_bytes if self.expectation.source in (Source.HINT, Source.HISTORY) else None
 
+    def ends_s(self, started_s: float) -> float | None:
+        """When it will be over by its hint (CLOCK_MONOTONIC); the time for which it was stopped does not count."""
+        if self.hint.time_s is None:
+            return None
+        return started_s + self.hint.time_s + self.frozen.seconds + self.held.seconds
+
 
 class Casebook:
     """The cases of a session, and what its calls needed so far.

@@ -45,4 +45,5 @@ def _call_state(session: str, call: Call, cases: Casebook, tight: bool) -> CallS
         frozen=case.frozen.since_s is not None,
         reclaimable_bytes=statistics.get("inactive_file", 0) + statistics.get("active_file", 0),
         background=call.background,
+        ends_s=case.ends_s(call.start.started_ns / 1e9),
     )

@@ -78,6 +78,8 @@ def _call_json(call: CallState) -> dict[str, Any]:
         made["frozen"] = True
     if call.background:
         made["background"] = True
+    if call.ends_s is not None:
+        made["ends_s"] = call.ends_s
     return made
 
 
@@ -93,6 +95,7 @@ def _read_call(found: Object, session: str) -> CallState:
         frozen=fields.boolean(found, "frozen"),
         reclaimable_bytes=fields.optional_integer(found, "reclaimable_bytes") or 0,
         background=fields.boolean(found, "background"),
+        ends_s=None if found.get("ends_s") is None else fields.seconds(found, "ends_s"),
     )
 
 

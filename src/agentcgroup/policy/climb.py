@@ -23,7 +23,7 @@ def climb(draft: Draft, room: Room) -> None:
     scope, settings = room.scope, draft.settings
     began = draft.pressures.get(scope)
     marks = victims.marks(draft.calls(scope), draft.now_s) if began is None else began.marks
-    order = victims.order(draft.weighty(draft.calls(scope)), marks)
+    order = victims.order(draft.weighty(draft.calls(scope)), marks, draft.now_s)
     stuck = _stuck(draft, order)
     pressure = _pressure(draft, room, began or Pressure(room.level, marks), stuck)
     draft.pressures[scope] = pressure

@@ -1,7 +1,7 @@
 """Who gives way first, and who must go on.
 
-Order: lowest priority of the session, lowest priority of the call, the call that grew most since the pressure began,
-the youngest. The agent is no call, so it is never among them.
+Order: lowest priority of the session, lowest priority of the call, those that are not about to end by their own word,
+the call that grew most since the pressure began, the youngest. The agent is no call, so it is never among them.
 """
 
 from __future__ import annotations
@@ -47,12 +47,20 @@ def marks(calls: Iterable[Placed], now_s: float) -> dict[CallId, int]:
     }
 
 
-def order(calls: Iterable[Placed], began: Mapping[CallId, int]) -> list[Placed]:
+def order(calls: Iterable[Placed], began: Mapping[CallId, int], now_s: float) -> list[Placed]:
     """``calls``, the first victim first; ``began`` is what `marks` gave (a call that came later began with nothing)."""
     return sorted(
         calls,
-        key=lambda placed: _turn(placed.session.priority, placed.call, began),
+        key=lambda placed: _turn(placed.session.priority, placed.call, began, now_s),
     )
+
+
+def about_to_end(call: CallState, now_s: float) -> bool:
+    """Whether it is in the second half of the time that it declared: it will give its memory back by itself.
+
+    Only so long: one that is not over when it said so has no advantage any more.
+    """
+    return call.ends_s is not None and (call.started_s + call.ends_s) / 2 <= now_s <= call.ends_s
 
 
 def growers(calls: Iterable[Placed], began: Mapping[CallId, int]) -> list[Placed]:
@@ -62,10 +70,10 @@ def growers(calls: Iterable[Placed], began: Mapping[CallId, int]) -> list[Placed
     return [placed for placed, size in grown if size >= least]
 
 
-def _turn(priority: Priority, call: CallState, began: Mapping[CallId, int]) -> tuple[float | str, ...]:
+def _turn(priority: Priority, call: CallState, began: Mapping[CallId, int], now_s: float) -> tuple[float | str, ...]:
     id_ = call.id
     grown = call.memory_bytes - began.get(id_, 0)
-    return priority, call.priority, -grown, -call.started_s, id_.session, id_.call
+    return priority, call.priority, about_to_end(call, now_s), -grown, -call.started_s, id_.session, id_.call
 
 
 def top_group(calls: Sequence[Placed]) -> list[Placed]:

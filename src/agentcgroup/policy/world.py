@@ -35,6 +35,7 @@ class CallState:
     frozen: bool = False
     reclaimable_bytes: int = 0  # file pages, and what fits into free swap
     background: bool = False  # its command has ended, something was started to stay
+    ends_s: float | None = None  # by its own word (hint time:), without the time for which it was frozen
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 from agentcgroup.controller.calls import Call, Calls
-from agentcgroup.controller.cases import Casebook
+from agentcgroup.controller.cases import Case, Casebook
 from agentcgroup.domain.leaf import CgroupLeaf
 from agentcgroup.domain.tree import SessionTree
+from agentcgroup.kernel.cgroup import Cgroup
+from agentcgroup.kernel.counters import parse_pressure_totals
 from agentcgroup.model import Priority
 from agentcgroup.policy.world import CallId, CallState, SessionState
 
+_YOUNG_S = 120.0  # after that nobody asks any more whether a call has shown what it needs
 _TIGHT = 0.75  # of the room in use: from here on it matters what could be reclaimed, and memory.stat is worth reading
 
 
@@ -46,4 +51,16 @@ def _call_state(session: str, call: Call, cases: Casebook, tight: bool) -> CallS
         reclaimable_bytes=statistics.get("inactive_file", 0) + statistics.get("active_file", 0),
         background=call.background,
         ends_s=case.ends_s(call.start.started_ns / 1e9),
+        stood_s=_stood_s(call, leaf.cgroup, case),
     )
+
+
+def _stood_s(call: Call, leaf: Cgroup, case: Case) -> float:
+    """For how long it stood still: frozen, or no process of it had a CPU (``full`` of cpu.pressure, Linux 5.13).
+
+    Where very many start at once, a call can be seconds old and not have come to its first allocation.
+    """
+    frozen_s = case.frozen.seconds + case.held.seconds
+    if time.monotonic() - call.start.started_ns / 1e9 - frozen_s > _YOUNG_S:
+        return frozen_s
+    return frozen_s + parse_pressure_totals(leaf.read("cpu.pressure")).get("full", 0) / 1e6

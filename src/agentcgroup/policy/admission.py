@@ -160,10 +160,10 @@ class _Desk:
         draft = self._draft
         if not _undeclared(call):
             return room.expected_bytes(call, draft.settings, draft.now_s)
-        hard, age_s = room.hard_bytes(call), draft.now_s - call.started_s
-        if age_s < draft.settings.unknown_s:
+        hard, ran_s = room.hard_bytes(call), call.ran_s(draft.now_s)
+        if ran_s < draft.settings.unknown_s:
             return max(hard, most)
-        return max(hard, min(most, int(hard * _GROWS_S / age_s)))
+        return max(hard, min(most, int(hard * _GROWS_S / ran_s)))
 
 
 class _Share:

@@ -88,10 +88,10 @@ def expected_bytes(call: CallState, settings: LadderSettings, now_s: float) -> i
     hard = hard_bytes(call)
     if call.background:  # what stayed has shown what it needs
         return hard
-    age = now_s - call.started_s
+    ran_s = call.ran_s(now_s)
     if call.expected_bytes is None:
-        return max(hard, settings.unknown_bytes) if age < settings.unknown_s else hard
-    return max(hard, call.expected_bytes) if age < settings.expectation_s or call.frozen else hard
+        return max(hard, settings.unknown_bytes) if ran_s < settings.unknown_s else hard
+    return max(hard, call.expected_bytes) if ran_s < settings.expectation_s or call.frozen else hard
 
 
 def outstanding_bytes(calls: Iterable[CallState], settings: LadderSettings, now_s: float) -> int:
@@ -101,10 +101,10 @@ def outstanding_bytes(calls: Iterable[CallState], settings: LadderSettings, now_
     for call in calls:  # `expected_bytes` less `hard_bytes`, written out: a host has thousands of calls
         expected = call.expected_bytes
         if expected is None:
-            if call.started_s <= unknown_since_s:
+            if call.started_s + call.stood_s <= unknown_since_s:
                 continue
             expected = settings.unknown_bytes
-        elif call.started_s <= expected_since_s and not call.frozen:
+        elif call.started_s + call.stood_s <= expected_since_s and not call.frozen:
             continue
         more = expected - call.memory_bytes
         if call.reclaimable_bytes:
@@ -121,7 +121,7 @@ def promised_bytes(session: SessionState, settings: LadderSettings, now_s: float
     """
     total = 0
     for call in session.calls:
-        if call.expected_bytes is None or now_s - call.started_s >= settings.expectation_s:
+        if call.expected_bytes is None or call.ran_s(now_s) >= settings.expectation_s:
             return None
         if hard_bytes(call) > call.expected_bytes:
             return None

@@ -85,6 +85,7 @@ class Call:
             max_bytes=self.max,
             frozen=self.frozen,
             reclaimable_bytes=int(min(used, spare)),
+            stood_s=self.frozen_s,
         )
 
     def advance(self, now_s: float) -> bool:

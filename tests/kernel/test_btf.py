@@ -1,6 +1,7 @@
 """The BTF reader on crafted blobs, on damaged ones, and on this machine's kernel."""
 
 import struct
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from agentcgroup.errors import HostError
 from agentcgroup.kernel import btf
+from tests.kernel.made_btf import Types
 
 INT, PTR, ARRAY, STRUCT, ENUM, FWD, FUNC, PROTO, VAR, DATASEC, DECL_TAG, ENUM64 = (
     1,
@@ -137,3 +139,46 @@ def test_a_cut_elf_file_is_one_error(length: int) -> None:
         return
     with pytest.raises(HostError):
         btf.from_elf(elf[:length])
+
+
+@given(st.integers(0, 9000))
+def test_a_name_is_found_wherever_the_reading_is_cut(length: int) -> None:
+    made = Types()
+    made.number("x" * length, 4)
+    made.number("wanted", 4)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(made.blob())
+        file.flush()
+        assert btf.may_have(Path(file.name), "wanted") is True
+        assert btf.may_have(Path(file.name), "wante") is False
+        assert btf.may_have(Path(file.name), "anted") is False
+
+
+def test_members_of_structs_as_c_writes_them() -> None:
+    made = Types()
+    u32 = made.typedef("u32", made.const(made.number("unsigned int", 4)))
+    node = made.struct("node", 8, {})
+    members = {
+        "count": (u32, 0),
+        "next": (made.pointer(made.const(node)), 8),
+        "call": (made.callback(0, made.pointer(0), u32), 16),
+        "plain": (node, 24),
+        "": (node, 32),
+    }
+    made.struct("thing", 40, members)
+    (layout,) = btf.layouts(made.blob(), ["thing", "absent", "u32"]).values()
+    assert layout.size == 40
+    assert {name: (member.offset, member.type) for name, member in layout.members.items()} == {
+        "count": (0, "unsigned int"),
+        "next": (8, "struct node *"),
+        "call": (16, "void (void *, unsigned int)"),
+        "plain": (24, "struct node"),
+    }
+
+
+def test_a_type_that_is_of_itself_is_damage() -> None:
+    made = Types()
+    made.struct("thing", 8, {"loop": (2, 0)})
+    made.pointer(2)
+    with pytest.raises(HostError, match="of itself"):
+        btf.layouts(made.blob(), ["thing"])

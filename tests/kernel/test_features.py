@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agentcgroup.kernel import namespace
 from agentcgroup.kernel.features import Feature, bpf, survey, system
 from tests.kernel.hosts import UNIFIED_LINE, cgroup_files, make_host
+from tests.kernel.made_btf import FIRST, NEWER, kernel_with
 from tests.kernel.test_btf import BLOB
 
 ALL = "cpu io memory pids"
@@ -139,7 +140,7 @@ def test_the_btf_of_sched_ext(tmp_path: Path, blob: bytes, available: bool | Non
     assert feature.detail.startswith(detail)
 
 
-def test_sound_btf_with_memcg_struct_ops(tmp_path: Path) -> None:
+def test_sound_btf_of_sched_ext(tmp_path: Path) -> None:
     strings, types = bytearray(b"\0"), bytearray()
 
     def add(kind: int, vlen: int, text: str, target: int, extra: bytes = b"") -> None:
@@ -152,11 +153,26 @@ def test_sound_btf_with_memcg_struct_ops(tmp_path: Path) -> None:
         add(13, count, "", 0, bytes(8 * count))
         add(12, 0, name, 2 * number + 1)
     add(4, 0, "sched_ext_ops", 8)
-    add(4, 0, "memcg_bpf_ops", 8)
     blob = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings)) + types + strings
     root = make_host(tmp_path, files={"sys/kernel/btf/vmlinux": bytes(blob)})
     assert look(root)["sched-ext-btf"].detail == "sound"
-    assert look(root)["memcg-struct-ops"].available is True
+
+
+@pytest.mark.parametrize(
+    ("blob", "available", "detail"),
+    [
+        (kernel_with(FIRST), True, "memcg_bpf_ops, first generation: delays and protection"),
+        (kernel_with(NEWER), True, "memcg_bpf_ops, newer generation: delays and protection; not used: memcg_uncharged"),
+        (kernel_with(("later",)), False, "this kernel's memcg_bpf_ops is of a generation that is not known (later)"),
+        (kernel_with(FIRST, name="other"), False, "this kernel has no memcg_bpf_ops (no release has, up to Linux 7.3)"),
+        (b"", None, "could not be told: this is not sound BTF"),
+    ],
+)
+def test_what_of_memcg_bpf_ops_there_is(tmp_path: Path, blob: bytes, available: bool | None, detail: str) -> None:
+    feature = look(make_host(tmp_path, files={"sys/kernel/btf/vmlinux": blob}))["memcg-struct-ops"]
+    assert feature.available is available
+    assert feature.detail.startswith(detail)
+    assert bool(feature.fix) == (available is False)
 
 
 def test_libbpf_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,5 +13,7 @@ btf         the few facts needed from the kernel's type information
 libbpf      the system's libbpf, and why BPF cannot be used
 bpf         BPF objects: load, attach, maps, ring buffers (bpf_info: what the kernel says of programs)
 tracking    what the processes below a cgroup do (tracking_events: its records)
+struct_ops  operations of ours, attached to one cgroup
+memcg_ops   delays and protection in the kernel's own reclaim path (memcg_type: which kernels have that)
 features    what this host offers, and how to get the rest
 """

@@ -29,6 +29,7 @@ Struct = TypeVar("Struct", bound=ctypes.Structure)
 
 FOLDER = Path(__file__).parents[1] / "bpf"
 _STATUS = Path("proc/self/status")
+_ATTACH_TYPES = {"tp_btf": 23, "fentry": 24}  # enum bpf_attach_type, include/uapi/linux/bpf.h
 _SYS_ADMIN, _PERFMON, _BPF = 1 << 21, 1 << 38, 1 << 39
 
 
@@ -81,6 +82,11 @@ class Map:
         """Set the number of entries, or the bytes of a ring (a power of two, at least a page); before load."""
         if result := self._library.c.bpf_map__set_max_entries(self._handle, entries):
             raise self._library.refusal(f"make a map of {entries} entries", result)
+
+    def share(self, descriptor: int) -> None:
+        """Be the map behind ``descriptor``, of another object and of the same shape; before load."""
+        if result := self._library.c.bpf_map__reuse_fd(self._handle, descriptor):
+            raise self._library.refusal("share a map", result)
 
     def get(self, key: bytes = bytes(4)) -> bytes | None:
         """The value of ``key``, None when there is none."""
@@ -156,6 +162,14 @@ class BpfObject:
         size = (ctypes.sizeof(of) + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
         return of.from_buffer(mmap.mmap(self.maps[section].fileno(), size))
 
+    def has_target(self, program: str) -> bool:
+        """Whether this kernel has the function or tracepoint that ``program`` (SEC "fentry/…", "tp_btf/…") is for."""
+        section = self._library.c.bpf_program__section_name(self._programs[program]).decode()
+        kind, _, target = section.partition("/")
+        number = int(self._library.c.libbpf_find_vmlinux_btf_id(target.encode(), _ATTACH_TYPES[kind]))
+        self._library.take_log()  # it warns of what is not there
+        return number > 0
+
     def leave_out(self, program: str) -> None:
         """Do not load ``program``: what it needs is not in this kernel."""
         self._library.c.bpf_program__set_autoload(self._programs[program], False)
@@ -172,6 +186,10 @@ class BpfObject:
         if not link:
             raise self._library.refusal(f"attach {program} of {self.name}")
         self._links[program] = link
+
+    def descriptor(self, program: str) -> int:
+        """The descriptor of ``program`` after ``load``; it is this object's. Negative for one that was left out."""
+        return int(self._library.c.bpf_program__fd(self._programs[program]))
 
     def attach_operations(self, name: str) -> None:
         """Let the kernel use the callbacks ``name`` from now on, until ``close`` or the end of this process."""

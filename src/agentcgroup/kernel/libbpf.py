@@ -21,6 +21,7 @@ from agentcgroup.errors import HostError
 OVERRIDE = "AGENTCGROUP_LIBBPF"  # environment variable: the file to take instead of the system's
 SONAME = "libbpf.so.1"
 OLDEST = (1, 4)
+_ENOTSUPP = 524  # include/linux/errno.h: not for user space, which has no word for it, but BPF returns it
 _LOG_LINES = 200
 _LOG_BYTES = 1 << 16
 _INSTALL = "install libbpf 1.4 or newer (Debian 13: libbpf1; Debian 12: libbpf1 from bookworm-backports)"
@@ -67,7 +68,10 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_program__name": (_TEXT, (_POINTER,)),
     "bpf_program__fd": (_INT, (_POINTER,)),
     "bpf_program__set_autoload": (_INT, (_POINTER, ctypes.c_bool)),
+    "bpf_program__section_name": (_TEXT, (_POINTER,)),
+    "libbpf_find_vmlinux_btf_id": (_INT, (_TEXT, _INT)),
     "bpf_program__attach": (_POINTER, (_POINTER,)),
+    "bpf_link_create": (_INT, (_INT, _INT, _INT, _POINTER)),
     "bpf_link__fd": (_INT, (_POINTER,)),
     "bpf_link__destroy": (_INT, (_POINTER,)),
     "bpf_iter_create": (_INT, (_INT,)),
@@ -76,6 +80,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map__key_size": (_U32, (_POINTER,)),
     "bpf_map__value_size": (_U32, (_POINTER,)),
     "bpf_map__set_max_entries": (_INT, (_POINTER, _U32)),
+    "bpf_map__reuse_fd": (_INT, (_POINTER, _INT)),
     "bpf_map__set_autocreate": (_INT, (_POINTER, ctypes.c_bool)),
     "bpf_map__initial_value": (_POINTER, (_POINTER, _SIZE_POINTER)),
     "bpf_map__attach_struct_ops": (_POINTER, (_POINTER,)),
@@ -119,7 +124,7 @@ class Libbpf:
         log = self.take_log()
         if number in {errno.EPERM, errno.EACCES} and not any("BEGIN PROG LOAD LOG" in line for line in log):
             return BpfError(Obstacle.NO_CAPABILITY, f"the kernel does not let us {what}", CAPABILITY_FIX, log)
-        why = os.strerror(number)
+        why = "it does not have that" if number == _ENOTSUPP else os.strerror(number)
         message = f"the kernel or libbpf {self.version_text} refuses to {what}: {why}"
         return BpfError(Obstacle.REFUSED, message, "report this with the lines that libbpf said", log)
 

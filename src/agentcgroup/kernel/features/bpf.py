@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentcgroup.errors import HostError
-from agentcgroup.kernel import bpf, btf, tracking
+from agentcgroup.kernel import bpf, btf, memcg_type, tracking
 from agentcgroup.kernel import libbpf as binding
 from agentcgroup.kernel.features.feature import Feature, effective_capabilities, present
 
 _CAP_SYS_ADMIN = 1 << 21
 _SCHED_EXT_FIX = "use Linux 6.12 or newer built with CONFIG_SCHED_CLASS_EXT=y, or the lab"
-_LATER = "not used by this version"  # these prepare the enforcers in the kernel
+_SCHEDULER = "dividing the CPU, and slowing a call, in the scheduler (--scheduler sched_ext, --enforcer scx)"
 _ENABLES = "programs of ours in the kernel, for all rows below"
 
 
@@ -37,7 +37,7 @@ def capabilities(root: Path) -> Feature:
 
 def sched_ext(root: Path) -> Feature:
     """Whether schedulers can be loaded (CONFIG_SCHED_CLASS_EXT, Linux 6.12)."""
-    enables = f"slowing a call in the scheduler ({_LATER})"
+    enables = _SCHEDULER
     if present(root / "sys/kernel/sched_ext"):
         return Feature("sched-ext", True, "/sys/kernel/sched_ext", enables)
     return Feature("sched-ext", False, "this kernel has none", enables, _SCHED_EXT_FIX)
@@ -45,7 +45,7 @@ def sched_ext(root: Path) -> Feature:
 
 def sched_ext_btf(root: Path) -> Feature:
     """Whether the kernel's BTF describes the functions of sched_ext as they are."""
-    enables = f"loading schedulers ({_LATER})"
+    enables = _SCHEDULER
     blob = _kernel_btf(root)
     if blob is None or not btf.named_types(blob, ["sched_ext_ops"]):
         return Feature("sched-ext-btf", False, "no sched_ext in the BTF", enables, _SCHED_EXT_FIX)
@@ -59,12 +59,14 @@ def sched_ext_btf(root: Path) -> Feature:
 
 def memcg_struct_ops(root: Path) -> Feature:
     """Whether BPF can take part in memory decisions of a cgroup (memcg_bpf_ops, in no release up to 7.3)."""
-    enables = f"delays in the kernel's own reclaim path ({_LATER})"
+    enables = "delays and protection in the kernel's own reclaim path (--enforcer memcg_bpf)"
     blob = _kernel_btf(root)
-    if blob is not None and btf.named_types(blob, ["memcg_bpf_ops"]):
-        return Feature("memcg-struct-ops", True, "memcg_bpf_ops", enables)
-    fix = "needs a kernel with the memcg_bpf_ops patches"
-    return Feature("memcg-struct-ops", False, "no memcg_bpf_ops in the BTF", enables, fix)
+    if blob is None:
+        return Feature("memcg-struct-ops", False, "no type information at all", enables, memcg_type.FIX)
+    try:
+        return Feature("memcg-struct-ops", True, str(memcg_type.understand(blob)), enables)
+    except binding.BpfError as error:
+        return Feature("memcg-struct-ops", False, error.message, enables, error.fix)
 
 
 def libbpf(root: Path) -> Feature:

@@ -37,6 +37,7 @@ from agentcgroup.policy.world import (
     Refuse,
     Request,
     SessionState,
+    Short,
     Stalled,
     Thaw,
     Tripwire,
@@ -76,6 +77,7 @@ states = st.builds(
             _sizes,
             st.booleans(),
             st.none() | _seconds,
+            _seconds,
         ),
         max_size=4,
     ).map(tuple),
@@ -87,6 +89,7 @@ signals = st.one_of(
     st.builds(Ended, calls),
     st.builds(Moved, st.just(SESSION), st.none() | calls, _sizes, _sizes, _sizes, _sizes),
     st.builds(Stalled, st.just(SESSION), _sizes, _sizes, st.booleans()),
+    st.builds(Short, st.just(SESSION), st.none() | calls, st.just(SESSION)),
     st.builds(Woken),
 )
 actions = st.one_of(
@@ -135,7 +138,7 @@ later = st.one_of(
     st.builds(Killed, records),
 )
 from_daemon = st.one_of(
-    st.builds(Welcome, _names, _texts, _seconds, _sizes, _sizes),
+    st.builds(Welcome, _names, _texts, _seconds, _sizes, st.sampled_from(["", "sched_ext"]), _sizes),
     st.builds(Refused, _texts, _texts),
     st.builds(Actions, _sizes, st.lists(actions, max_size=4).map(tuple)),
     st.builds(Order, st.sampled_from([order for order in ORDERS if order != "set-priority"]), _texts),

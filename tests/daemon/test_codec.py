@@ -15,7 +15,7 @@ from agentcgroup.daemon.lines import Lines
 from agentcgroup.daemon.messages import LINE_MAX, FromDaemon, Hello, Report, ToDaemon
 from agentcgroup.errors import WireError
 from agentcgroup.model import Priority
-from agentcgroup.policy.world import CallId, CallState, Request, SessionState, Stalled
+from agentcgroup.policy.world import CallId, CallState, Request, SessionState, Short, Signal, Stalled
 from tests.daemon import build
 
 
@@ -109,9 +109,10 @@ def test_a_report_of_too_many_calls_keeps_the_largest() -> None:
     assert taken.ping == 7
 
 
-def test_a_session_cannot_speak_for_the_host() -> None:
+@pytest.mark.parametrize("signal", [Stalled(None, 1, 2), Short("s1", CallId("s1", "c1"), None)])
+def test_a_session_cannot_speak_for_the_host(signal: Signal) -> None:
     with pytest.raises(ValueError, match="cannot speak for the host"):
-        codec.encode(Report(0, SessionState("s1", Priority.NORMAL, 0), signals=(Stalled(None, 1, 2),)))
+        codec.encode(Report(0, SessionState("s1", Priority.NORMAL, 0), signals=(signal,)))
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "..", ".a", "-a", "a\n", "é", "a~1", "a" * 65])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentcgroup.daemon.pending import Pending
-from agentcgroup.policy.world import Asked, Began, CallId, Ended, Moved, Stalled, Woken
+from agentcgroup.policy.world import Asked, Began, CallId, Ended, Moved, Short, Stalled, Woken
 
 
 def _call(number: int, session: str = "s1") -> CallId:
@@ -24,6 +24,19 @@ def test_the_worst_stall_of_a_place_is_kept() -> None:
     for signal in (Stalled(None, 1, 10), Stalled(None, 50, 100), Stalled(None, 2, 10), Stalled("s1", 1, 10)):
         pending.add(signal)
     assert pending.take() == [Stalled(None, 50, 100), Stalled("s1", 1, 10)]
+
+
+def test_a_task_that_stalls_comes_before_all_and_once() -> None:
+    pending = Pending()
+    short, other = Short("s1", _call(1), None), Short("s2", None, "s2")
+    for signal in (Moved("s1", None, high=1), short, other, short):
+        pending.add(signal)
+    assert pending.take() == [short, other, Moved("s1", None, high=1)]
+    assert not pending
+    pending.add(short)
+    pending.add(other)
+    pending.drop("s1")
+    assert pending.take() == [other]
 
 
 def test_harm_comes_first_and_the_rest_in_order() -> None:

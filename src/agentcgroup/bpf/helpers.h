@@ -29,15 +29,18 @@ typedef _Bool bool;
 
 enum map_type {
 	MAP_PERCPU_ARRAY = 6,
+	MAP_LRU_HASH = 9,
 	MAP_RINGBUF = 27,
 	MAP_TASK_STORAGE = 29,
 };
 
 enum { MAP_NO_PREALLOC = 1 };     /* BPF_F_NO_PREALLOC */
+enum { MAP_NEW_KEY = 1 };         /* BPF_NOEXIST */
 enum { STORAGE_CREATE = 1 };      /* BPF_LOCAL_STORAGE_GET_F_CREATE */
 enum { RING_NO_WAKEUP = 1, RING_FORCE_WAKEUP = 2 };
 
 static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
+static long (*const map_update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
 static u64 (*const monotonic_ns)(void) = (void *)5;
 static long (*const read_user)(void *to, u32 size, const void *from) = (void *)112;
 static long (*const read_kernel)(void *to, u32 size, const void *from) = (void *)113;
@@ -45,4 +48,5 @@ static long (*const read_kernel_string)(void *to, u32 size, const void *from) = 
 static long (*const ring_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
 static void *(*const ring_reserve)(void *ring, u64 size, u64 flags) = (void *)131;
 static void (*const ring_submit)(void *record, u64 flags) = (void *)132;
+static void *(*const current_task)(void) = (void *)158;
 static void *(*const task_storage)(void *map, void *task, void *value, u64 flags) = (void *)156;

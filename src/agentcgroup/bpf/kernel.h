@@ -5,6 +5,7 @@
 
 struct kernfs_node {
 	u64 id;
+	const char *name;
 } KERNEL;
 
 struct cgroup;
@@ -17,6 +18,7 @@ struct cgroup_subsys_state {
 struct cgroup {
 	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
+	int level; /* 0: the root */
 } KERNEL;
 
 struct css_set {
@@ -52,8 +54,22 @@ struct task_struct {
 	struct signal_struct *signal;
 } KERNEL;
 
+struct super_block {
+	unsigned int s_dev;
+} KERNEL;
+
+struct inode {
+	u64 i_ino;
+	struct super_block *i_sb;
+} KERNEL;
+
+struct file {
+	struct inode *f_inode;
+} KERNEL;
+
 struct linux_binprm {
 	const char *filename;
+	struct file *file; /* of the interpreter when a script is executed */
 } KERNEL;
 
 struct bpf_iter__task {

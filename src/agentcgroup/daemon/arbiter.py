@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from agentcgroup.daemon.looks import Looks
 from agentcgroup.daemon.messages import Hello, Order, Report
@@ -29,6 +30,7 @@ from agentcgroup.policy.world import (
     Policy,
     Protect,
     Request,
+    Short,
     Signal,
     Stalled,
     Tripwire,
@@ -58,6 +60,16 @@ class Counts:
     deciding_s: float = 0.0
 
 
+class Follower(Protocol):
+    """Who does something for each session while it is there."""
+
+    def joined(self, seat: Seat) -> None:
+        """A session has come."""
+
+    def left(self, seat: Seat) -> None:
+        """It is gone, or its process has connected anew."""
+
+
 class Arbiter:
     """Runs ``policy``. ``memory`` says what the host has; ``reserve_bytes`` of it are not for sessions."""
 
@@ -66,6 +78,7 @@ class Arbiter:
         self.memory = memory
         self.seats: dict[str, Seat] = {}
         self.counts = Counts()
+        self.followers: list[Follower] = []
         self._policy = policy
         self._pending = Pending()
         self._after_look: set[Signal] = set()  # occasions that a look is for
@@ -82,11 +95,15 @@ class Arbiter:
         """A session is there. Its first report says what is in it."""
         self.seats[seat.name] = seat
         self.counts.joined += 1
+        for follower in self.followers:
+            follower.joined(seat)
 
     def leave(self, seat: Seat) -> None:
         """A session is gone, and its memory is free or will be."""
         if self.seats.get(seat.name) is seat:
             del self.seats[seat.name]
+            for follower in self.followers:
+                follower.left(seat)
             self._pending.drop(seat.name)
             self._looks.heard(seat)
             self._occasion(Woken())
@@ -121,6 +138,11 @@ class Arbiter:
 
     def stalled(self, signal: Stalled) -> None:
         """PSI of the host."""
+        self._look(signal)
+
+    def short(self, signal: Short) -> None:
+        """A task of a session stalls: decided at once by what is known, and again when the sessions have been asked."""
+        self._occasion(signal)
         self._look(signal)
 
     def replace_policy(self, policy: Policy) -> None:

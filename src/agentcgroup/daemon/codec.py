@@ -109,7 +109,7 @@ def _json(message: ToDaemon | FromDaemon) -> Mapping[str, Any]:
             return {"kind": "question", "v": message.version, **asked}
         case Welcome():
             told = {"name": message.name, "policy": message.policy, "report_s": message.report_s, "pid": message.pid}
-            return {"kind": "welcome", "v": message.version, **told}
+            return {"kind": "welcome", "v": message.version, **told, "scheduler": message.scheduler}
         case Refused():
             return {"kind": "refused", "message": message.message, "fix": message.fix}
         case Actions():
@@ -196,6 +196,7 @@ def _read_welcome(found: Object, session: str) -> Welcome:
         policy=fields.text(found, "policy"),
         report_s=fields.seconds(found, "report_s"),
         pid=fields.integer(found, "pid"),
+        scheduler=fields.text(found, "scheduler", 20),
         version=fields.integer(found, "v"),
     )
 

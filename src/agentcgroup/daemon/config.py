@@ -38,6 +38,8 @@ class Config:
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the policy
     reserve_bytes: int = 0  # of the host's memory that sessions never get, beyond what the policy leaves
     socket: Path | None = None  # None: daemon/places.py
+    enforcer: str = "auto"  # of the daemon itself: enforce/choice.py
+    scheduler: str = "default"  # that the daemon holds for all sessions: daemon/scheduling.py
     log_level: str = "info"
     kill_log: Path | None = None  # None: trace/kill_log.py
     kill_log_bytes: int = MOST_BYTES

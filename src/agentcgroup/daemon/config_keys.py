@@ -8,6 +8,7 @@ from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from agentcgroup.enforce.choice import ENFORCERS
 from agentcgroup.errors import UsageError
 from agentcgroup.policy.none import Nothing
 from agentcgroup.policy.settings import LadderSettings
@@ -107,6 +108,12 @@ KEYS: Mapping[str, Key] = {
         _A_SIZE, 0, "memory of the host that the daemon's sessions never get, beyond the policy's reserve"
     ),
     "socket": _with(_A_PATH, None, "where the daemon listens and sessions look for it"),
+    "enforcer": _with(
+        _one_of("auto", *ENFORCERS), "auto", "how the kernel helps the daemon: the best there is, or one of these"
+    ),
+    "scheduler": _with(
+        _one_of("default", "sched_ext"), "default", "the CPU scheduler that the daemon holds for its sessions"
+    ),
     "log_level": _with(_one_of(*LOG_LEVELS), "info", "what the daemon says of itself"),
     "kill_log": _with(_A_PATH, None, "where kills are recorded"),
     "kill_log_size": _with(_A_SIZE, MOST_BYTES, "size at which the kill log is rotated; one older file is kept"),
@@ -121,7 +128,9 @@ KEYS: Mapping[str, Key] = {
     "run.keep_background": _with(_A_DURATION, 3600.0, "`run --keep-background`"),
     "run.sample_hz": _with(_A_RATE, 10.0, "`run --sample-hz`"),
     "run.placement": _with(_one_of("auto", "mount", "path"), "auto", "`run --placement`"),
+    "run.track": _with(_one_of("auto", "on", "off"), "auto", "`run --track`"),
     "run.scheduler": _with(_one_of("default", "sched_ext"), "default", "`run --scheduler`"),
+    "run.enforcer": _with(_one_of("auto", *ENFORCERS), "auto", "`run --enforcer`"),
     "run.priority": _with(_one_of("low", "normal", "high"), "normal", "`run --priority`"),
     "run.strict": _with(_A_FLAG, False, "`run --strict`"),
     "run.quiet": _with(_A_FLAG, False, "`run --quiet`"),

@@ -13,6 +13,7 @@ from agentcgroup import __version__
 from agentcgroup.daemon.arbiter import Arbiter
 from agentcgroup.daemon.messages import ARGV_CHARACTERS, ORDERS, PROTOCOL, Answer, Question, Refused, in_words
 from agentcgroup.daemon.seat import Seat
+from agentcgroup.enforce.choice import LAST
 from agentcgroup.model import Priority
 from agentcgroup.policy.world import CallState
 
@@ -49,7 +50,12 @@ class Desk:
             return seat
         if question.what in ORDERS:
             return self._order(seat, question)
-        return Answer({"session": {**_brief(seat), "calls": [_call(call) for call in seat.state.calls]}})
+        calls = [_call(call) for call in seat.state.calls]
+        return Answer({"session": {**_brief(seat), "enforcer": self._enforcer_of(seat), "calls": calls}})
+
+    def _enforcer_of(self, seat: Seat) -> object:
+        """Where the daemon does not know its cgroup, it cannot look into it."""
+        return self._about()["enforcer"] if seat.cgroup is not None else LAST
 
     def _visible(self, uid: int) -> list[Seat]:
         return [seat for seat in self._arbiter.seats.values() if uid in (0, seat.uid)]

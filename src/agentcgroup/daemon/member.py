@@ -40,7 +40,7 @@ from agentcgroup.daemon.timer import Timer
 from agentcgroup.daemon.undo import Undo
 from agentcgroup.errors import HostError
 from agentcgroup.model import Priority
-from agentcgroup.policy.world import Began, Ended, Signal, Stalled, Woken
+from agentcgroup.policy.world import Began, Ended, Short, Signal, Stalled, Woken
 from agentcgroup.trace.kill_log import KillRecord
 
 _SILENT_S = 2.0  # without an answer to a ping: the daemon hangs
@@ -99,6 +99,7 @@ class JoinedDecider:
         self._local: Decider | None = None
         self._link: Link | None = None
         self._report_s = 5.0
+        self._scheduler = ""
         self._seen = 0
         self._signals: list[Signal] = []
         self._report_timer = Timer(self._report)
@@ -115,6 +116,11 @@ class JoinedDecider:
     def joined(self) -> bool:
         """Whether the daemon decides now."""
         return self._link is not None
+
+    @property
+    def scheduler(self) -> str:
+        """The scheduler that the daemon holds for this session, as it said last; empty: none, or no daemon."""
+        return self._scheduler if self._link is not None else ""
 
     # controller.decider.Decider
 
@@ -133,8 +139,8 @@ class JoinedDecider:
             return
         if self._local is not None:
             self._local.submit(signal)
-        elif self._link is not None and not (isinstance(signal, Stalled) and signal.session is None):
-            self._signals.append(signal)  # the daemon watches the host itself
+        elif self._link is not None and not _of_the_host(signal):
+            self._signals.append(signal)
             self._report_timer.start_by(self._rest_s if isinstance(signal, Began | Ended) else 0.0)
 
     def close(self) -> None:
@@ -157,6 +163,7 @@ class JoinedDecider:
     def adopt(self, link: Link, welcome: Welcome) -> None:
         """Let the daemon at the other end of ``link`` decide from now on."""
         self._link, self._report_s, self._seen = link, welcome.report_s, 0
+        self._scheduler = welcome.scheduler
         link.take, link.lost = self._take, self._lost
         self._ever_joined = True
         if self._session is not None:
@@ -300,3 +307,10 @@ class JoinedDecider:
     def _cancel_timers(self) -> None:
         for timer in (self._report_timer, self._tick_timer, self._answer_timer):
             timer.cancel()
+
+
+def _of_the_host(signal: Signal) -> bool:
+    """The daemon watches the host itself, and takes nobody's word for it."""
+    return (isinstance(signal, Stalled) and signal.session is None) or (
+        isinstance(signal, Short) and signal.scope is None
+    )

@@ -73,12 +73,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The session is known to the daemon as ``name`` and reports at least every ``report_s`` seconds."""
+    """The session is known to the daemon as ``name`` and reports at least every ``report_s`` seconds.
+
+    ``scheduler``: the one that the daemon holds for it (``sched_ext``), so that it need not attach its own; or empty.
+    """
 
     name: str
     policy: str
     report_s: float
     pid: int
+    scheduler: str = ""
     version: int = PROTOCOL
 
 

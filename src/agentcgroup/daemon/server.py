@@ -9,6 +9,7 @@ import random
 import resource
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Server:
 
     def __init__(self, path: Path, arbiter: Arbiter, desk: Desk, kill_log: KillLog) -> None:
         self.kill_log = kill_log
+        self.scheduler_of: Callable[[Seat], str] = lambda seat: ""
         self._path = path
         self._arbiter = arbiter
         self._desk = desk
@@ -123,7 +125,8 @@ class Server:
         seat = Seat(arbiter.unique(hello, peer.uid), peer.uid, peer.pid, hello, peer.send, now_s, cgroup)
         peer.seat = seat
         arbiter.join(seat)
-        peer.send(Welcome(seat.name, arbiter.policy.name, arbiter.report_every_s(), os.getpid()))
+        scheduler = self.scheduler_of(seat)
+        peer.send(Welcome(seat.name, arbiter.policy.name, arbiter.report_every_s(), os.getpid(), scheduler))
         _log.debug("session %s of user %d has joined", seat.name, seat.uid)
 
     def report(self, seat: Seat, report: Report) -> None:

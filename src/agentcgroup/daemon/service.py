@@ -19,8 +19,10 @@ from agentcgroup.daemon.arbiter import Arbiter
 from agentcgroup.daemon.config import Config
 from agentcgroup.daemon.config_files import files_of_a_daemon
 from agentcgroup.daemon.desk import Desk
+from agentcgroup.daemon.detection import Detection
 from agentcgroup.daemon.notify import notify
 from agentcgroup.daemon.places import own_socket
+from agentcgroup.daemon.scheduling import Scheduling
 from agentcgroup.daemon.server import Server
 from agentcgroup.errors import AgentcgroupError, HostError
 from agentcgroup.kernel.meminfo import read_meminfo
@@ -71,18 +73,25 @@ class Service:
             Desk(self._arbiter, self._about, self._reload),
             KillLog(config.kill_log, config.kill_log_bytes),
         )
+        self._detection = Detection(self._arbiter, config.enforcer)
+        self._scheduling = Scheduling(self._arbiter, config.scheduler)
+        self._server.scheduler_of = self._scheduling.of
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
-        await self._server.start()
+        await self._scheduling.start()  # before the first session, which is told of it once
         try:
+            await self._server.start()
+            self._detection.start()
             with _watched_pressure(self._arbiter):
                 _log.info("the policy %s decides for the sessions that join at %s", config.policy, self._path)
                 notify("READY=1")
                 await stop.wait()
         finally:
             notify("STOPPING=1")
+            self._detection.close()
+            self._scheduling.close()
             self._arbiter.close()
             self._server.close()
 
@@ -92,7 +101,10 @@ class Service:
             "uid": os.geteuid(),
             "socket": str(self._path),
             "policy": self._arbiter.policy.name,
-            "enforcer": "cgroup",
+            "enforcer": self._detection.enforcer,
+            "enforcer_why": self._detection.why,
+            "scheduler": self._scheduling.scheduler,
+            "scheduler_why": self._scheduling.why,
             "config": [str(self._file)] if self._file else [str(path) for path in files_of_a_daemon() if path.exists()],
             "reserve_bytes": self._arbiter.reserve_bytes,
             "up_s": round(time.monotonic() - self._started_s, 1),
@@ -114,6 +126,8 @@ class Service:
         self._arbiter.reserve_bytes = new.reserve_bytes
         if (new.policy, new.settings) != (old.policy, old.settings):
             self._arbiter.replace_policy(policy)
+        if new.scheduler != old.scheduler:
+            _log.warning("the CPU scheduler stays as it is until the daemon is restarted")
         if new.socket != old.socket:
             _log.warning("the socket stays %s until the daemon is restarted", self._path)
         _log.info("the configuration was read again; the policy %s decides", new.policy)

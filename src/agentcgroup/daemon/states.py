@@ -26,6 +26,7 @@ from agentcgroup.policy.world import (
     Refuse,
     Request,
     SessionState,
+    Short,
     Signal,
     Stalled,
     Thaw,
@@ -80,6 +81,8 @@ def _call_json(call: CallState) -> dict[str, Any]:
         made["background"] = True
     if call.ends_s is not None:
         made["ends_s"] = call.ends_s
+    if call.stood_s:
+        made["stood_s"] = call.stood_s
     return made
 
 
@@ -96,6 +99,7 @@ def _read_call(found: Object, session: str) -> CallState:
         reclaimable_bytes=fields.optional_integer(found, "reclaimable_bytes") or 0,
         background=fields.boolean(found, "background"),
         ends_s=None if found.get("ends_s") is None else fields.seconds(found, "ends_s"),
+        stood_s=0.0 if found.get("stood_s") is None else fields.seconds(found, "stood_s"),
     )
 
 
@@ -138,6 +142,10 @@ def signal_json(signal: Signal) -> dict[str, Any]:
                 "window_us": signal.window_us,
                 "full": signal.full,
             }
+        case Short(scope=None):
+            raise ValueError("a session cannot speak for the host")
+        case Short(id=id):
+            return {"signal": "short", "call": id.call if id else None}
         case Woken():
             return {"signal": "woken"}
 
@@ -178,6 +186,9 @@ _SIGNALS: dict[str, Callable[[Object, str], Signal]] = {
     "ended": lambda found, session: Ended(_call(found, session)),
     "moved": _read_moved,
     "stalled": _read_stalled,
+    "short": lambda found, session: Short(
+        session, None if found.get("call") is None else _call(found, session), session
+    ),
     "woken": lambda found, session: Woken(),
 }
 

@@ -31,6 +31,8 @@ def climb(draft: Draft, room: Room) -> None:
     if len(order) < 2 and scope is not None:
         return  # nobody would gain; if it is too much, the call meets its own memory.max
     since_s = draft.now_s - pressure.acted_s
+    if since_s == 0:
+        return  # somebody was pushed back in this very decision: that was the step
     grew = since_s >= settings.step_s and room.hard_bytes > pressure.acted_bytes + NOISE_BYTES
     hurts = since_s >= settings.confirm_s and draft.hurts(scope)
     due = pressure.acted_s == NEVER or grew or (hurts and room.level is Level.GONE)
@@ -96,7 +98,7 @@ def _tighten(draft: Draft, room: Room, pressure: Pressure, order: list[Placed], 
             throttled_s = draft.hold(placed.id).throttled_s
             if throttled_s is None or now_s - throttled_s < settings.confirm_s:
                 continue
-            if can_freeze(draft, placed, room.scope):
+            if can_freeze(draft, placed, room.scope) and not _lower_first(draft, placed, room.scope):
                 draft.freeze(placed, room.scope, f"{_why(room)}, and tasks stall")
                 draft.stepped(room.scope, pressure)
                 return True

@@ -33,6 +33,7 @@ class Draft:
         self.actions: list[Action] = []
         self.holds = dict(memory.holds)
         self.pressures = dict(memory.pressures)
+        self.shorts = {key: at_s for key, at_s in memory.shorts.items() if world.now_s - at_s <= settings.fresh_s}
         self.seen: dict[Scope, Seen] = {}  # rebuilt with every decision
         self.sessions: dict[str, SessionState] = {session.name: session for session in world.sessions}
         self.killed: set[CallId] = set()
@@ -83,9 +84,13 @@ class Draft:
         room = self.room(scope)
         return room is not None and room.pressed
 
-    def hurts(self, scope: Scope) -> bool:
+    def stalls(self, scope: Scope) -> bool:
         """Whether PSI said of late that tasks stall there."""
         return self.now_s - self.memory.stalls.get(scope, NEVER) <= self.settings.fresh_s
+
+    def hurts(self, scope: Scope) -> bool:
+        """Whether PSI, or the kernel itself, said of late that a task stalls for want of room there."""
+        return self.stalls(scope) or any(where == scope for where, _ in self.shorts)
 
     def moved(self, scope: Scope) -> bool:
         """Whether a limit was met there of late."""
@@ -134,10 +139,10 @@ class Draft:
         self.actions.append(Reclaim(placed.id, size, reason))
         self.holds[placed.id] = replace(self.hold(placed.id), reclaimed_s=self.now_s)
 
-    def freeze(self, placed: Placed, scope: Scope, reason: str) -> None:
-        """Stop a call."""
+    def freeze(self, placed: Placed, scope: Scope, reason: str, pushed: bool = False) -> None:
+        """Stop a call; ``pushed``: for somebody of higher priority who stalls, and for no longer."""
         self.actions.append(Freeze(placed.id, reason))
-        hold = replace(self.hold(placed.id), scope=scope, frozen_s=self.now_s)
+        hold = replace(self.hold(placed.id), scope=scope, frozen_s=self.now_s, pushed=pushed)
         self.holds[placed.id] = hold
         for pair in self._runners.values():
             for runners in pair:
@@ -150,7 +155,7 @@ class Draft:
         hold = self.hold(placed.id)
         self.actions.append(Thaw(placed.id, reason))
         spent = hold.spent_s + (0.0 if hold.frozen_s is None else self.now_s - hold.frozen_s)
-        self.holds[placed.id] = replace(hold, frozen_s=None, spent_s=spent, thawed_s=self.now_s)
+        self.holds[placed.id] = replace(hold, frozen_s=None, pushed=False, spent_s=spent, thawed_s=self.now_s)
         for pair in self._runners.values():
             for runners in pair:
                 runners.go(placed.id)
@@ -223,7 +228,7 @@ class Draft:
         elif session is None:
             return None
         else:
-            room = session_room(session, self.settings, self.now_s, self.hurts(scope))
+            room = session_room(session, self.settings, self.now_s, self.stalls(scope))
         if room is not None and room.level is Level.TIGHT:
             ahead = self._rate(room) * self.settings.ahead_s
             if room.hard_bytes + ahead >= room.end_bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from agentcgroup.policy.room import Level, Scope
 from agentcgroup.policy.settings import LadderSettings
+from agentcgroup.policy.victims import Rank
 from agentcgroup.policy.world import CallId
 
 NEVER = float("-inf")
@@ -20,6 +21,7 @@ class Hold:
     throttled_s: float | None = None  # since when memory.high is lowered
     high_bytes: int | None = None  # what it is restored to
     frozen_s: float | None = None  # since when it is frozen
+    pushed: bool = False  # frozen because somebody of higher priority stalled
     spent_s: float = 0.0  # queued and frozen, up to the last thaw
     thawed_s: float = NEVER
     released_s: float = NEVER  # when its last throttle ran out
@@ -82,6 +84,7 @@ class Memory:
     pressures: Mapping[Scope, Pressure] = field(default_factory=dict)
     stalls: Mapping[Scope, float] = field(default_factory=dict)  # when PSI last said that it hurts
     moves: Mapping[Scope, float] = field(default_factory=dict)  # when a counter last moved
+    shorts: Mapping[tuple[Scope, Rank], float] = field(default_factory=dict)  # when a task of that rank last stalled
     seen: Mapping[Scope, Seen] = field(default_factory=dict)  # the host, and sessions near their limit
     grants: Mapping[CallId, Grant] = field(default_factory=dict)
     protections: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # memory.low, memory.min by session

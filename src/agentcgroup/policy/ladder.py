@@ -21,11 +21,12 @@ from agentcgroup.policy.draft import Draft
 from agentcgroup.policy.held import Memory
 from agentcgroup.policy.lift import first_limit, lift
 from agentcgroup.policy.protection import protect
+from agentcgroup.policy.pushback import let_up, push_back
 from agentcgroup.policy.relief import keep_one_running, relieve
 from agentcgroup.policy.room import Scope
 from agentcgroup.policy.settings import LadderSettings
 from agentcgroup.policy.tripwire import stretch
-from agentcgroup.policy.world import Decision, Ended, Moved, Signal, Stalled, Woken, World
+from agentcgroup.policy.world import Decision, Ended, Moved, Short, Signal, Stalled, Woken, World
 
 _LAG_S = 1.0  # the world may show a call frozen for so long after its thaw
 
@@ -50,6 +51,8 @@ class Ladder:
         _forget(draft, sessions)
         _adopt(draft, sessions)
         expire(draft)
+        push_back(draft, signal)
+        let_up(draft)
         _climb_where_pressed(draft, sessions)
         first_limit(draft, signal)
         lift(draft, signal)
@@ -65,6 +68,7 @@ class Ladder:
             memory,
             holds=draft.holds,
             pressures=draft.pressures,
+            shorts=draft.shorts,
             seen=draft.seen,
             grants=grants,
             protections=protections,
@@ -96,7 +100,7 @@ def _concerned(draft: Draft, signal: Signal) -> list[str]:
     if isinstance(signal, Woken):
         return list(draft.sessions)
     names = {scope for scope in (*draft.memory.seen, *draft.pressures) if scope is not None}
-    named = signal.session if isinstance(signal, Moved | Stalled) else signal.id.session
+    named = signal.session if isinstance(signal, Moved | Stalled | Short) else signal.id.session
     if named is not None:
         names.add(named)
     return sorted(names & draft.sessions.keys())

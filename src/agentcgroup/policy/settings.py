@@ -44,6 +44,7 @@ class LadderSettings:
     freeze_s: float = 30.0  # one freeze ends after this; an agent's tool timeout is often 120 s
     run_s: float = 2.0  # a thawed call runs at least so long before it can be frozen again
     hold_s: float = 90.0  # queued and frozen together, over the life of a call: no starvation
+    push_s: float = 0.5  # who was stopped for somebody of higher priority goes on, braked, so long after the last stall
     thaw_every_s: float = 0.2  # one call at a time, when it is calm
     thaw_near_s: float = 3.0  # and when it is neither calm nor tight
     turns: int = 2  # before a kill, so many of those that are frozen may go on, since one of them may just finish
@@ -57,7 +58,7 @@ class LadderSettings:
     unknown_s: float = 2.0  # ... for so long: after that it has shown what it needs
     expectation_s: float = 60.0  # the same for a declared or remembered need
     ageing_s: float = 10.0  # so long a wait counts as one step of priority
-    begin_s: float = 5.0  # an admitted call that has not begun by then gives its room back
+    begin_s: float = 30.0  # an admitted call of which nothing was heard by then gives its room back
 
     # Protection
     low_share_high: float = 0.8  # of the budget, as memory.low, for sessions of high priority

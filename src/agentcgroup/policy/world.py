@@ -36,6 +36,11 @@ class CallState:
     reclaimable_bytes: int = 0  # file pages, and what fits into free swap
     background: bool = False  # its command has ended, something was started to stay
     ends_s: float | None = None  # by its own word (hint time:), without the time for which it was frozen
+    stood_s: float = 0.0  # of its life: frozen, or all of it waiting for a CPU; it has shown nothing meanwhile
+
+    def ran_s(self, now_s: float) -> float:
+        """How long it has had to show what it needs: its age less what it stood still."""
+        return now_s - self.started_s - self.stood_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +126,24 @@ class Stalled:
 
 
 @dataclass(frozen=True, slots=True)
+class Short:
+    """A task of a call (``id`` None: of the agent) stalls right now: there is no room for it in ``scope``.
+
+    ``scope``: its session, whose limit all its calls share; None: the host. A call that meets its own limit is no
+    such signal. Only where the kernel tells (kernel/pressure.py); PSI says the same later.
+    """
+
+    session: str
+    id: CallId | None
+    scope: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Woken:
     """The instant has come that the policy asked for; also the way to ask it without an occasion."""
 
 
-Signal: TypeAlias = Asked | Began | Ended | Moved | Stalled | Woken
+Signal: TypeAlias = Asked | Began | Ended | Moved | Stalled | Short | Woken
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentcgroup.commands import Command, Kind, classify, normalised, unfold
+from agentcgroup.commands import Command, Kind, by_programs, classify, normalised, unfold
 from agentcgroup.commands.shell import MAX_COMMANDS, MAX_TEXT, read
 
 
@@ -266,3 +266,24 @@ def test_hostile_texts_are_bounded(text: str) -> None:
 
 def test_a_cut_is_no_syntax_error() -> None:
     assert of("pytest -x; cat > f '" + "x" * MAX_TEXT + "'").program == "pytest"
+
+
+@pytest.mark.parametrize(
+    ("text", "ran", "kind"),
+    [
+        ("./ci.sh", ("bash", "ci.sh", "pytest"), Kind.TEST),
+        ("./ci.sh", ("bash", "ci.sh", "pytest", "gcc", "ld"), Kind.BUILD),
+        ("git commit -m x", ("bash", "git", "cat"), Kind.VCS),
+        ("python3 tool.py", ("bash", "python3.11", "pip-sync"), Kind.INSTALL),
+        ("make", ("bash", "make", "ls"), Kind.BUILD),
+        ("true", (), Kind.OTHER),
+        ("true", ("", "\udcff", "x" * 300), Kind.OTHER),
+    ],
+)
+def test_what_really_ran_makes_a_command_heavier_and_keeps_its_name(
+    text: str, ran: tuple[str, ...], kind: Kind
+) -> None:
+    command = by_programs(of(text), ran)
+    assert command.kind is kind
+    assert (command.program, command.words) == (of(text).program, of(text).words)
+    assert normalised(command) == normalised(of(text))

@@ -111,6 +111,10 @@ class Leftovers:
     kept_pids: tuple[int, ...] = ()
 
 
+EXEC_TRACKER = "exec-tracker"  # the kernel told us of its shell, by whose command line it was known
+HOOK = "hook"  # a hook of the agent opened it, in a shell that stays
+
+
 @dataclass(frozen=True, slots=True)
 class CallStart:
     """A call as it began. Instants are CLOCK_MONOTONIC nanoseconds of the host (or guest)."""
@@ -127,6 +131,8 @@ class CallStart:
     pid: int = 0  # of the shell
     client_pid: int = 0
     limits: Limits = field(default_factory=Limits)
+    caught: str = ""  # by whom when it has no client: EXEC_TRACKER (it can be told nothing) or HOOK
+    placed_ns: int = 0  # when it came into its leaf; 0: it was born there
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +148,4 @@ class CallEnd:
     usage: Usage
     leftovers: Leftovers = field(default_factory=Leftovers)
     reason: str = ""  # in words, where the outcome needs one
+    programs: tuple[str, ...] = ()  # basenames of what it executed, each once, in order; where the kernel told us

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from agentcgroup.kernel import libbpf, tracking
+from agentcgroup.kernel.libbpf import BpfError
 from tests.agents import real_agents
 from tests.agents.real_agents import CLAUDE, CODEX, GEMINI, MINI, OPENCODE, Ran, RealAgent
 
@@ -69,11 +71,13 @@ def _run(
     agent: RealAgent, folder: Path, options: tuple[str, ...] = (), launch: Wrap = lambda argv: argv
 ) -> tuple[Ran, Trace]:
     trace = folder / "trace"
+    library = os.environ.get(libbpf.OVERRIDE)  # the agents' environment is made anew
+    front = ["env", f"{libbpf.OVERRIDE}={library}"] if library else []
     ran = real_agents.run(
         agent,
         folder,
         TURNS,
-        lambda argv: [AGENTCGROUP, "run", "--trace", str(trace), *options, "--", *launch(argv)],
+        lambda argv: [*front, AGENTCGROUP, "run", "--trace", str(trace), *options, "--", *launch(argv)],
     )
     assert ran.status == 0, ran.explain()
     assert ran.errors == [], ran.explain()
@@ -156,12 +160,29 @@ def test_every_call_is_caught_by_path_and_variables(agent: RealAgent, folder: Pa
 
 @pytest.mark.parametrize("agent", [CODEX, MINI], indirect=True, ids=lambda agent: agent.id)
 def test_a_fixed_path_of_the_shell_is_not_caught_by_path_and_variables(agent: RealAgent, folder: Path) -> None:
-    ran, trace = _run(agent, folder, ("--placement", "path"))
+    ran, trace = _run(agent, folder, ("--placement", "path", "--track", "off"))
     _assert_said(ran)
     # A shell inside the command that is looked up in PATH is caught, the command itself is not.
     assert trace.steps == (["step-4"] if agent is MINI else [])
     # What runs long enough to be seen is counted, so that nobody believes that all is well.
     assert trace.of("session_end")[0]["uncaught"] >= 1
+
+
+@pytest.mark.parametrize("agent", [CLAUDE, CODEX, OPENCODE, GEMINI, MINI], indirect=True, ids=lambda agent: agent.id)
+def test_what_path_and_variables_do_not_catch_the_exec_tracker_does(agent: RealAgent, folder: Path) -> None:
+    try:
+        tracking.attempt()
+    except BpfError as error:
+        pytest.skip(f"no exec tracker here: {error}")
+    ran, trace = _run(agent, folder, ("--placement", "path", "--track", "on"))
+    _assert_said(ran)
+    assert sorted(set(trace.steps)) == STEPS
+    # Probes at the start of the agent are over before the tracker is there.
+    assert not any("step-" in word for each in trace.of("uncaught") for word in each["argv"])
+    if agent in (CODEX, MINI):
+        assert "exec-tracker" in {call["caught"] for call in trace.calls}
+    if agent is CODEX:
+        assert {each["tool_call_id"] for each in trace.calls} == set(ran.results)
 
 
 def _npx(work: Path, argv: list[str]) -> list[str]:

@@ -29,6 +29,9 @@ messages = st.one_of(
     st.builds(wire.Wait, u32),
     st.builds(wire.Refuse, text),
     st.builds(wire.Note, u32, u32, u32, text, text, argv),
+    st.builds(wire.Open, u32, text, text, text, u32),
+    st.builds(wire.Opened, leaf),
+    st.builds(wire.Close, leaf, u32, u32),
 )
 
 

@@ -332,3 +332,26 @@ def test_a_closed_tracker_can_be_closed_again_and_opened_anew(cgroup: Cgroup, le
     tracker.close()
     with Tracker(cgroup.path) as again:
         assert Watched(leaf, again, cgroup.path.parent).run("/bin/true")
+
+
+def test_execs_in_a_watched_cgroup_wake_us_but_for_known_programs(watched: Watched, tmp_path: Path) -> None:
+    known, other = tmp_path / "known", tmp_path / "other"
+    for copy in (known, other):
+        copy.write_bytes(Path("/bin/true").read_bytes())
+        copy.chmod(0o755)
+    certain = watched.tracker.know([known])
+    watched.tracker.watch(watched.cgroup.path, (Executed,))
+    shell = subprocess.Popen(inside(watched.cgroup, "sh", "-c", "while read one; do $one; done"), stdin=subprocess.PIPE)
+    assert shell.stdin is not None
+    watched.wait(lambda event: isinstance(event, Executed) and "while" in event.arguments[-1])
+    for program, wakes in ((known, not certain), (other, True)):
+        watched.events += watched.tracker.read()
+        watched.tracker.quiet(60)
+        shell.stdin.write(f"{program}\n".encode())
+        shell.stdin.flush()
+        assert bool(select.select([watched.tracker], [], [], 1.0)[0]) is wakes
+    watched.tracker.quiet(0)
+    shell.stdin.close()
+    shell.wait()
+    watched.wait(lambda event: isinstance(event, Exited) and event.process.pid == shell.pid)
+    assert {event.path: event.known for event in watched.execs()[-2:]} == {str(known): certain, str(other): False}

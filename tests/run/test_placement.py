@@ -22,7 +22,7 @@ def test_path_catches_what_is_looked_up_and_counts_what_is_not(tmp_path: Path) -
         subprocess.run(["/bin/bash", "-c", "sleep 0.5; exit 4"])
         subprocess.run(["/bin/sh", "-c", "sleep 0.6 & wait"])
     """
-    ran = surroundings.run(tmp_path, [], agent(tmp_path, source), "--placement", "path")
+    ran = surroundings.run(tmp_path, [], agent(tmp_path, source), "--placement", "path", "--track", "off")
     assert support(ran)[1] == "path"
     assert [call.end.status for call in ran.calls if call.end] == [0, 1, 2, 3]
     assert [event["argv"] for event in ran.events("uncaught")] == [
@@ -103,7 +103,7 @@ def test_where_no_mount_namespace_can_be_had_path_is_used(tmp_path: Path, surrou
     trace = tmp_path / "trace"
     source = 'sh("echo caught"); subprocess.run(["/bin/bash", "-c", "sleep 0.4; true"])'
     line = [*surrounding(root), "env", "--chdir", str(tmp_path)]
-    ran = surroundings.run(tmp_path, line, agent(tmp_path, source))
+    ran = surroundings.run(tmp_path, line, agent(tmp_path, source), "--track", "off")
     assert ran.status == 0, ran.stderr
     assert support(ran)[1] == "path"
     assert ran.commands == ["echo caught"]

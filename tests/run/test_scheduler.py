@@ -44,6 +44,26 @@ def test_the_agent_and_its_calls_are_governed_and_nothing_stays_behind(tmp_path:
 
 
 @pytest.mark.kernel
+def test_with_its_brake_calls_are_slowed_in_place_of_being_frozen(tmp_path: Path) -> None:
+    grow = "import time; time.sleep(6); x = bytearray(100 << 20); t = time.monotonic()"
+    work = f"{grow}\nwhile time.monotonic() < t + 2: pass"
+    source = f"""
+        many = [subprocess.Popen(["bash", "-c", {f"/usr/bin/python3 -Sc '{work}'"!r}], start_new_session=True)
+                for _ in range(4)]
+        print(sorted(process.wait() for process in many))
+    """
+    ran = run(tmp_path, agent(tmp_path, source), "--memory", "400m", "--scheduler", "sched_ext", "--enforcer", "scx")
+    found = [event.body for event in ran.trace.sessions[0].events if isinstance(event.body, Action)]
+    slowed = [action for action in found if action.action == "freeze"]
+    assert slowed
+    assert all("slowed to 1% of a CPU by sched_ext" in action.reason for action in slowed)
+    killed = {action.call for action in found if action.action == "kill"}
+    assert {action.call for action in slowed} - killed == {a.call for a in found if a.action == "thaw"} - killed
+    assert ran.outcomes.count(Outcome.OK) >= 3, (ran.stdout, found)
+    assert [action.reason.partition(":")[0] for action in found if action.action == "enforcer"] == ["scx"]
+
+
+@pytest.mark.kernel
 def test_when_the_kernel_ejects_it_the_session_goes_on_and_is_told_why(tmp_path: Path) -> None:
     source = """
         open("/proc/sysrq-trigger", "w").write("S")

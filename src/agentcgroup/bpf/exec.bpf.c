@@ -13,7 +13,9 @@
  * Processes that were there before us are marked by an iterator that user space runs once.
  *
  * Waking the reader costs more than making the event. So after each look user space says until when it will not be
- * woken (state.quiet_until) but for the kinds of events that it calls urgent, and looks by itself then.
+ * woken (state.quiet_until) but for the kinds of events that it calls urgent, and looks by itself then. Some kinds are
+ * urgent in one cgroup only (state.watched): where a process may show up that does not belong there. Of a program that
+ * user space knows and expects there (state.known) it is told like of any other, and not woken.
  *
  * No event may be lost between the tracepoint and us. The kernel skips a program that is already running on that CPU,
  * and since Linux 7.0 a program of a tracepoint can be preempted, so that another process is skipped meanwhile (26 to
@@ -90,11 +92,15 @@ INLINE bool is_ours(struct cgroup *group)
 			__sync_fetch_and_add(&_mine->field, 1);         \
 	} while (0)
 
-INLINE u64 wake(u32 kind, u64 now)
+INLINE u64 wake(u32 kind, const struct event *event)
 {
-	if (state.urgent & (1 << kind))
+	u64 bit = 1 << kind;
+
+	if (state.urgent & bit)
 		return RING_FORCE_WAKEUP;
-	return now < state.quiet_until ? RING_NO_WAKEUP : 0;
+	if (event->cgroup == state.watched && state.watched_kinds & bit && !(event->flags & FLAG_KNOWN))
+		return RING_FORCE_WAKEUP;
+	return event->at_ns < state.quiet_until ? RING_NO_WAKEUP : 0;
 }
 
 INLINE void describe(struct event *event, u32 kind, struct task_struct *task)
@@ -129,7 +135,7 @@ INLINE void tell(u32 kind, struct task_struct *task, u64 from, s32 status)
 	describe(event, kind, task);
 	event->from = from;
 	event->status = status;
-	ring_submit(event, wake(kind, event->at_ns));
+	ring_submit(event, wake(kind, event));
 }
 
 /* What is known of a process; `task` is the leader of its threads. NULL when there is no memory. */
@@ -167,6 +173,19 @@ INLINE void on_fork(u64 *ctx, bool second)
 		COUNT(left);
 		tell(EVENT_LEFT, child, cgroup_id(cgroup_of(parent)), 0);
 	}
+}
+
+/* Whether the program is one that user space knows. */
+INLINE bool is_known(struct linux_binprm *binary)
+{
+	struct inode *inode = binary->file->f_inode;
+
+	if (inode->i_sb->s_dev != state.known_device)
+		return false;
+	for (u32 i = 0; i < MAX_KNOWN; i++)
+		if (state.known[i] == inode->i_ino)
+			return true;
+	return false;
 }
 
 /* Fill in the arguments and the path; returns how many bytes of the record there are. */
@@ -213,10 +232,12 @@ INLINE void on_exec(u64 *ctx, bool second)
 	COUNT(execs);
 	describe(&record->event, EVENT_EXEC, task);
 	record->event.thread = (u32)ctx[1]; /* before exec made it the leader */
+	if (is_known(binary))
+		record->event.flags |= FLAG_KNOWN;
 	u32 size = fill(record, task, binary);
 	if (size > sizeof(*record)) /* cannot be; the verifier does not know */
 		return;
-	if (ring_output(&events, record, size, wake(EVENT_EXEC, record->event.at_ns)))
+	if (ring_output(&events, record, size, wake(EVENT_EXEC, &record->event)))
 		__sync_fetch_and_add(&state.lost, 1);
 }
 

@@ -18,6 +18,7 @@ enum event_flag {
 	FLAG_ARGUMENTS_CUT = 1,        /* there were more than MAX_ARGUMENTS bytes */
 	FLAG_ARGUMENTS_UNREADABLE = 2, /* they were not in memory; none is here */
 	FLAG_PATH_CUT = 4,
+	FLAG_KNOWN = 8, /* the program is one of state.known */
 };
 
 struct event {
@@ -42,10 +43,16 @@ struct counters { /* of one CPU */
 	u64 forks, execs, exits, moves, left;
 };
 
+enum { MAX_KNOWN = 8 };
+
 struct state { /* the only global: user space maps it as the memory of .data */
 	u64 root;        /* set before the start: id of the cgroup whose descendants are ours */
 	u64 quiet_until; /* CLOCK_MONOTONIC: user space will look by itself then, so do not wake it before, */
 	u64 urgent;      /* but for these kinds of events: 1 << kind */
 	u64 lost;        /* events without room in the ring */
 	u64 unmarked;    /* no memory to remember a process: its leaving would not be seen */
+	u64 watched;          /* in the cgroup with this id (0: none) */
+	u64 watched_kinds;    /* these kinds are urgent too (1 << kind), but for execs of the programs */
+	u64 known[MAX_KNOWN]; /* with these inode numbers (0: none) */
+	u64 known_device;     /* on this device, as the kernel counts (major << 20 | minor) */
 };

@@ -14,6 +14,7 @@ from agentcgroup.errors import AgentcgroupError
 # verb -> module with a click command or group named `command`, one line for the overview
 _COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("agentcgroup.cli.run", "Run an agent; every tool call gets a domain of its own."),
+    "call": ("agentcgroup.cli.call", "Open and close a call in a shell that stays, from an agent's hooks."),
     "show": ("agentcgroup.cli.show", "Show a trace: sessions, calls, one call."),
     "export": ("agentcgroup.cli.export", "Export a trace to perfetto, csv or parquet."),
     "daemon": ("agentcgroup.cli.daemon", "Decide for all sessions of this host, as a service."),

@@ -88,11 +88,25 @@ DURATION = _Converted("DURATION", parse_duration)
     help="How shells are caught: in a private mount namespace, or by PATH and SHELL.",
 )
 @click.option(
+    "--track",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Catch commands that run past our stand-ins for the shells, by what the kernel tells (root, libbpf 1.4).",
+)
+@click.option(
     "--scheduler",
     type=click.Choice(["default", "sched_ext"]),
     default="default",
     show_default=True,
     help="Who divides the CPU among calls: the kernel's scheduler, or ours in the kernel (Linux 6.12, root).",
+)
+@click.option(
+    "--enforcer",
+    type=click.Choice(["auto", "memcg_bpf", "scx", "bpf", "cgroup"]),
+    default="auto",
+    show_default=True,
+    help="How the kernel helps when memory gets short: the best there is, or one of these where the host offers it.",
 )
 @click.option(
     "--policy",

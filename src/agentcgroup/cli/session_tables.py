@@ -57,6 +57,7 @@ def print_session(session: Mapping[str, Any]) -> None:
         ("state", _state(session)),
         ("kills", str(session["kills"])),
         ("joined", f"{format_duration(session['joined_s'])} ago, last heard {format_duration(session['heard_s'])} ago"),
+        ("enforcer", session["enforcer"]),
         ("trace", printable(session["trace"])),
     ]
     for label, text in lines:

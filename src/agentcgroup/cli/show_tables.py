@@ -131,6 +131,9 @@ def _call_lines(session: Session, call: Call) -> Iterable[tuple[str, str]]:
         yield "in", start.cwd
         yield "agent", f"{start.agent} {start.tool_call_id}".rstrip()
         yield "domain", "a leaf of its own" if start.managed else "none of its own (unmanaged)"
+        if start.caught:
+            late = (start.placed_ns - start.started_ns) / 1e9
+            yield "caught", f"by {start.caught}" + (f", {format_duration(late)} after it began" if late > 0 else "")
         yield "pid", f"{start.pid} (client {start.client_pid})"
         yield "requested", _exact(session, start.requested_ns)
         yield "started", _exact(session, start.started_ns)
@@ -143,6 +146,8 @@ def _call_lines(session: Session, call: Call) -> Iterable[tuple[str, str]]:
         yield "outcome", f"{end.outcome}: {end.reason}" if end.reason else end.outcome
         yield "status", format_end(end.status, end.signal)
         pids = ", ".join(map(str, end.leftovers.kept_pids))
+        if end.programs:
+            yield "programs", " ".join(end.programs)
         yield "leftovers", f"{end.leftovers.killed} killed, {end.leftovers.kept} kept{f' ({pids})' if pids else ''}"
     else:
         yield "outcome", "cut: the trace ends before the call does"

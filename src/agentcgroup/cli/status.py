@@ -60,6 +60,12 @@ def command(socket: Path | None, as_json: bool) -> None:
         print_sessions(sessions)
 
 
+def _with_reason(what: str, why: str) -> str:
+    from agentcgroup.trace.text import printable
+
+    return f"{what} ({printable(why)})" if why else what
+
+
 def _lines(status: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What there is to say of the daemon itself, as label and text."""
     from agentcgroup.cli.session_tables import plural
@@ -76,6 +82,7 @@ def _lines(status: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("host", free + (f", {sizes(reserve)} of it reserved" if reserve else "")),
         ("policy", printable(status["policy"])),
         ("enforcer", status["enforcer"]),
+        ("scheduler", _with_reason(status["scheduler"], status["scheduler_why"])),
         ("sessions", f"{plural(status['sessions'], 'session')}, {sizes(status['memory_bytes'] or None)} in use"),
         ("calls", f"{status['calls']} running, {status['frozen']} frozen, {status['waiting']} waiting"),
     ]

@@ -16,6 +16,8 @@ MAGIC = 0x31474341
 MESSAGE_MAX = 98304
 """Bytes of the longest message; give recv(2) a buffer of this size."""
 ARGV_MAX = 65536
+CALLS_VERSION = 1
+"""Of the messages that open and close a call in a shell that stays (OPEN, OPENED, CLOSE)."""
 NOTE_ARGV_MAX = 4096
 LEAF_MAX = 31
 GRANT_SIZE = 32
@@ -26,6 +28,8 @@ _REQUEST = struct.Struct("<IQ")
 _START = struct.Struct("<IIIIQQ")
 _END = struct.Struct("<iIQQQQ")
 _NOTE = struct.Struct("<IIII")
+_OPEN = struct.Struct("<II")
+_CLOSE = struct.Struct("<II")
 _WAIT = struct.Struct("<I")
 _LENGTH = struct.Struct("<I")
 _FLAG_POPULATED = 1
@@ -120,9 +124,39 @@ class Note:
     argv: tuple[str, ...]  # cut at 4,096 bytes of argv_bytes
 
 
-Message = Request | Grant | Start | End | Done | Note | Wait | Refuse
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A hook of an agent: its shell ``pid``, which stays, is to be given ``command``. Answer: Opened or Refuse."""
 
-_TYPES: dict[type[Message], int] = {Request: 1, Grant: 2, Start: 3, End: 4, Done: 5, Note: 6, Wait: 7, Refuse: 8}
+    pid: int
+    command: str
+    tool_call_id: str = ""
+    hint: str = ""  # AGENT_RESOURCE_HINT of the hook's environment
+    version: int = CALLS_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The call has begun; ``call`` is its id."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """That command is over. Answer: Done, with the text for the agent, or Refuse."""
+
+    call: str
+    status: int  # exit status, 0..255
+    version: int = CALLS_VERSION
+
+
+Message = Request | Grant | Start | End | Done | Note | Wait | Refuse | Open | Opened | Close
+
+_TYPES: dict[type[Message], int] = {
+    **{Request: 1, Grant: 2, Start: 3, End: 4, Done: 5, Note: 6, Wait: 7, Refuse: 8},
+    **{Open: 9, Opened: 10, Close: 11},
+}
 
 
 def encode(message: Message, sender: int = 0) -> bytes:
@@ -145,6 +179,13 @@ def encode(message: Message, sender: int = 0) -> bytes:
             numbers = _NOTE.pack(message.pid, message.ppid, message.argv_bytes, 0)
             texts = _bytes(message.label), _bytes(message.agent), _argv_bytes(message.argv, NOTE_ARGV_MAX)
             body = numbers + b"".join(map(_blob, texts))
+        case Open():
+            texts = _bytes(message.command), _bytes(message.tool_call_id), _bytes(message.hint)
+            body = _OPEN.pack(message.version, message.pid) + b"".join(map(_blob, texts))
+        case Opened():
+            body = _blob(_leaf_bytes(message.call))
+        case Close():
+            body = _CLOSE.pack(message.version, message.status) + _blob(_leaf_bytes(message.call))
     size = _HEADER.size + len(body)
     if size > MESSAGE_MAX:
         raise WireError(f"a {type(message).__name__} of {size} bytes is longer than {MESSAGE_MAX}", "shorten its texts")
@@ -241,6 +282,14 @@ def _decode(packet: bytes) -> tuple[int, Message]:
             message = Wait(*body.numbers(_WAIT))
         case 8:
             message = Refuse(body.text())
+        case 9:
+            version, pid = body.numbers(_OPEN)
+            message = Open(pid, body.text(), body.text(), body.text(), version)
+        case 10:
+            message = Opened(_leaf_bytes(body.text()).decode("ascii"))
+        case 11:
+            version, status = body.numbers(_CLOSE)
+            message = Close(_leaf_bytes(body.text()).decode("ascii"), status, version)
         case _:
             raise WireError(f"a message of the unknown type {kind}")
     body.finish()

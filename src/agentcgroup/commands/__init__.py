@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentcgroup.commands.kinds import Kind, judge
 from agentcgroup.commands.unfold import Unfolded, basename, unfold
 
-__all__ = ["Command", "Kind", "Unfolded", "classify", "normalised", "unfold"]
+__all__ = ["Command", "Kind", "Unfolded", "by_programs", "classify", "normalised", "unfold"]
 
 # The heaviest counts; of the same weight the first. By what such commands needed in published runs of agents.
 _WEIGHTS = (Kind.BUILD, Kind.TEST, Kind.INSTALL, Kind.SERVER, Kind.INTERPRETER, Kind.VCS, Kind.FILE, Kind.OTHER)
@@ -61,6 +61,16 @@ def classify(argv: Sequence[str]) -> Command:
         if not best.program or _WEIGHT[kind] > _WEIGHT[best.kind]:
             best = Command(kind, program, rest)
     return best
+
+
+def by_programs(command: Command, programs: Sequence[str]) -> Command:
+    """``command`` with the kind of the heaviest of ``programs``, basenames of what it really ran, if that is heavier.
+
+    What `./ci.sh` or a Makefile starts is not in the command line. Program and words stay: they are what will be
+    typed again.
+    """
+    kinds = [judge(name, ())[0] for name in programs]
+    return replace(command, kind=max([command.kind, *kinds], key=_WEIGHT.__getitem__))
 
 
 def normalised(command: Command) -> str:

@@ -19,7 +19,7 @@ from agentcgroup.client import wire
 from agentcgroup.controller.server import Connection
 from agentcgroup.domain import outcome
 from agentcgroup.domain.leaf import Leaf, ignores_hangup, is_starting, leftovers, with_rusage
-from agentcgroup.domain.leftovers import kept
+from agentcgroup.domain.leftovers import Leftover, kept
 from agentcgroup.errors import CgroupError
 from agentcgroup.feedback.told import Told
 from agentcgroup.kernel import process
@@ -31,6 +31,18 @@ _STARTED_WITHIN_S = 1.0  # `nohup … &` needs a moment to become what it is, an
 _DECIDED_WITHIN_MS = 5_000  # what a client is asked to wait for all that
 _GONE_WITHIN_S = 0.2  # a killed process that is still there after this is stuck in the kernel
 _KILLED_STATUS = int(signal.SIGKILL)  # as waitpid(2) gives it
+
+
+@dataclass(frozen=True, slots=True)
+class Unattended:
+    """What the end of a call without a client is judged by: its shell's session, and how that took SIGHUP.
+
+    ``keeps_jobs``: the shell lives on, so whatever it has started is a job of its, and stays.
+    """
+
+    sid: int
+    ignored_hangup: bool = False
+    keeps_jobs: bool = False
 
 
 @dataclass(slots=True)
@@ -47,6 +59,7 @@ class Call:
     sampled_peak_bytes: int | None = None
     ending: bool = False  # END came, or its client is gone
     background: bool = False  # its command has ended, something was started to stay
+    unattended: Unattended | None = None  # it never had a client
 
 
 class Observer(Protocol):
@@ -69,6 +82,7 @@ class Calls:
     keep_background_s: float
     observer: Observer | None = None
     budget_bytes: int | None = None  # of all calls together, for the advice
+    programs: Callable[[Call], tuple[str, ...]] = lambda call: ()  # what a call that ends now has executed
     running: dict[str, Call] = field(default_factory=dict)
     count: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -96,11 +110,11 @@ class Calls:
         else:
             self._close(call, end, Leftovers())
 
-    def lost(self, call: Call) -> None:
+    def lost(self, call: Call, why: str = "the agent killed the command's client") -> None:
         """The client of a call is gone without an END: somebody killed it, so the tree of the call dies."""
         if call.start.call in self.running and not call.ending:
             call.ending = True
-            self.stop(call, Outcome.CLIENT_KILLED, "the agent killed the command's client")
+            self.stop(call, Outcome.CLIENT_KILLED, why)
             self._spawn(self._bury(call))
 
     def stop(self, call: Call, by: Outcome, why: str) -> None:
@@ -131,10 +145,7 @@ class Calls:
 
     async def _settle(self, call: Call, end: wire.End) -> None:
         """Kill what was left behind but not started to stay, wait for it to be gone, then close the call."""
-        client = call.connection.pid if call.connection is not None else call.start.client_pid
-        stat = process.stat(client)
-        sid = stat.sid if stat is not None else 0
-        hangup = ignores_hangup(client)
+        by = call.unattended or _as_its_client(call)
         if call.connection is not None and end.waits:
             call.connection.send(wire.Wait(_DECIDED_WITHIN_MS))
         killed: set[int] = set()
@@ -145,7 +156,7 @@ class Calls:
             # Asked before their ids are read: afterwards one may have become what it was about to be.
             steady = {pid for pid in call.leaf.pids() if not is_starting(pid)}
             left = leftovers(call.leaf)
-            stay = kept(left, sid, hangup) if self.keep_background_s > 0 and call.ended_by is None else frozenset()
+            stay = _staying(left, by) if self.keep_background_s > 0 and call.ended_by is None else frozenset()
             gone = {leftover.pid for leftover in left} - stay
             if not gone and (stay or not call.leaf.populated()):
                 break
@@ -155,7 +166,7 @@ class Calls:
             if not stay and gone:
                 call.leaf.kill()
             else:
-                _kill(call.leaf, gone)
+                kill_in(call.leaf, gone)
             killed |= gone
             await asyncio.sleep(0.001)
         self._close(call, end, Leftovers(len(killed), len(stay), tuple(sorted(stay))))
@@ -172,9 +183,9 @@ class Calls:
             return
         if call.timer is not None:
             call.timer.cancel()
-        usage = with_rusage(
-            call.leaf.usage(end.counters), end.utime_us, end.stime_us, end.maxrss_bytes, call.sampled_peak_bytes
-        )
+        usage = call.leaf.usage(end.counters)
+        if end.maxrss_bytes or usage.cpu_time_us is not None:  # else nobody has counted anything
+            usage = with_rusage(usage, end.utime_us, end.stime_us, end.maxrss_bytes, call.sampled_peak_bytes)
         how, reason = outcome.judge(end.wait_status, usage, call.limits, call.ended_by, call.why)
         status, number = outcome.split_wait_status(end.wait_status)
         record = CallEnd(
@@ -187,6 +198,7 @@ class Calls:
             usage=usage,
             leftovers=left,
             reason=reason,
+            programs=self.programs(call),
         )
         self.trace.call_end(record)
         if call.connection is not None and end.waits:
@@ -237,6 +249,18 @@ class Calls:
         task.add_done_callback(self._tasks.discard)
 
 
+def _as_its_client(call: Call) -> Unattended:
+    client = call.connection.pid if call.connection is not None else call.start.client_pid
+    stat = process.stat(client)
+    return Unattended(0 if stat is None else stat.sid, ignores_hangup(client))
+
+
+def _staying(left: list[Leftover], by: Unattended) -> frozenset[int]:
+    if by.keeps_jobs:
+        return frozenset(leftover.pid for leftover in left)
+    return kept(left, by.sid, by.ignored_hangup)
+
+
 def _unreported() -> wire.End:
     """The END of a client that cannot send one."""
     return wire.End(
@@ -250,7 +274,7 @@ def _unreported() -> wire.End:
     )
 
 
-def _kill(leaf: Leaf, pids: set[int]) -> None:
+def kill_in(leaf: Leaf, pids: set[int]) -> None:
     """SIGKILL to these processes of ``leaf``, by pidfd (5.3) and only if they are still in it: a pid may be reused."""
     for pid in pids:
         try:

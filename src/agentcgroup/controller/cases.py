@@ -109,6 +109,11 @@ class Casebook:
         """The open case of a call."""
         return self._open.get(call)
 
+    def ran(self, call: str, programs: tuple[str, ...]) -> None:
+        """What a call really executed (basenames): a heavier kind than its text has is what is remembered of it."""
+        if (case := self._open.get(call)) is not None:
+            case.command = commands.by_programs(case.command, programs)
+
     def close(self, call: str, usage: Usage | None, duration_s: float) -> Case | None:
         """The call is over (``usage`` None: it never began); what it needed is remembered."""
         case = self._open.pop(call, None)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agentcgroup.client import wire
-from agentcgroup.controller.calls import Calls
+from agentcgroup.controller.calls import Call, Calls, Unattended
 from agentcgroup.controller.pool import LeafPool
 from agentcgroup.controller.sampler import UncaughtWatch
+from agentcgroup.controller.sentry import Sentry
 from agentcgroup.controller.server import Connection
 from agentcgroup.domain.leaf import CgroupLeaf, Leaf, ProcessLeaf
 from agentcgroup.domain.tree import SessionTree
@@ -21,6 +23,7 @@ from agentcgroup.trace.records import Shell
 
 if TYPE_CHECKING:
     from agentcgroup.controller.control import Control
+    from agentcgroup.controller.shells import Shells
 
 _ORPHAN_CHECK_S = 0.05
 _REMEMBERED = 4096
@@ -36,6 +39,9 @@ class Clients:
     watch: UncaughtWatch
     limits: Limits
     control: Control | None = None
+    shells: Shells | None = None  # calls in shells that stay, from the first on
+    made_shells: Callable[[], Shells | None] = lambda: None
+    sentry: Sentry | None = None  # of calls that have no client
     unmanaged: int = 0
     _granted: dict[Connection, str] = field(default_factory=dict)  # asked for, not yet started
     _silent: set[Connection] = field(default_factory=set)  # connected, have not said START
@@ -66,14 +72,21 @@ class Clients:
             self._silent.discard(connection)
             self.watch.noted.add(connection.pid or message.pid)
             self.calls.trace.shell(Shell(message.label, message.argv, connection.pid or message.pid))
+        elif isinstance(message, wire.Open | wire.Close):
+            self._silent.discard(connection)
+            self.shells = self.shells or self.made_shells()
+            if self.shells is None:
+                connection.send(wire.Refuse("no cgroups here: commands in a shell that stays cannot be told apart\n"))
+            else:
+                self.shells.asked(connection, message)
 
     def on_close(self, connection: Connection) -> None:
         """A client is gone: after its END, or killed."""
         silent = connection in self._silent
         self._silent.discard(connection)
-        self._granted.pop(connection, None)
+        granted = self._granted.pop(connection, "")
         if self.control is not None:
-            self.control.left(connection)
+            self.control.left(connection, granted)
         if call := self.calls.running.get(connection.call):
             self.calls.lost(call)
         elif silent:
@@ -91,11 +104,9 @@ class Clients:
         managed = bool(start.leaf) and (
             self.pool.claimed(start.leaf, running) or self._was_granted(connection, start.leaf)
         )
-        if not managed:
-            self.unmanaged += 1
         pid = connection.pid if connection is not None and connection.pid else start.client_pid
         begun = CallStart(
-            call=start.leaf if managed else f"u{self.unmanaged:06d}",
+            call=start.leaf if managed else self.unmanaged_name(),
             argv=start.argv,
             argv_bytes=start.argv_bytes,
             cwd=start.cwd,
@@ -106,12 +117,27 @@ class Clients:
             tool_call_id=start.tool_call_id,
             pid=start.pid,
             client_pid=pid,
-            limits=self._limits(start.leaf) if managed else Limits(),
+            limits=self.limits_of(start.leaf) if managed else Limits(),
         )
         call = self.calls.begin(begun, self._leaf(begun), connection)
         if self.control is not None and managed:
             self.control.began(call, start.hint)
         return begun
+
+    def unmanaged_name(self) -> str:
+        """The id of one more call without a leaf."""
+        self.unmanaged += 1
+        return f"u{self.unmanaged:06d}"
+
+    def unattended(self, begun: CallStart, leaf: Leaf, hint: str, by: Unattended) -> Call:
+        """Record a call that has no client: the kernel told of its shell, or a hook of the agent opened it."""
+        call = self.calls.begin(begun, leaf, None)
+        call.unattended = by
+        if self.sentry is not None and begun.managed:
+            self.sentry.stand()
+        if self.control is not None and begun.managed:
+            self.control.began(call, hint)
+        return call
 
     def read_journal(self, data: bytes) -> None:
         """Record the calls of a journal that we do not know of yet; those without an END wait for ``close_journal``."""
@@ -170,7 +196,8 @@ class Clients:
                 return True
         return False
 
-    def _limits(self, leaf: str) -> Limits:
+    def limits_of(self, leaf: str) -> Limits:
+        """The limits of a leaf as they are now."""
         if self.tree is None:
             return Limits()
         return self.limits if self.control is None else self.control.limits_of(leaf)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from agentcgroup.client import wire
 from agentcgroup.controller.calls import Call, Calls
@@ -23,6 +25,7 @@ from agentcgroup.controller.signals import Signals
 from agentcgroup.controller.view import session_state
 from agentcgroup.domain.leaf import CgroupLeaf
 from agentcgroup.domain.tree import SessionTree
+from agentcgroup.errors import CgroupError
 from agentcgroup.feedback.text import refusal
 from agentcgroup.feedback.told import Told
 from agentcgroup.kernel.meminfo import read_meminfo
@@ -52,6 +55,9 @@ from agentcgroup.trace.text import command_of
 from agentcgroup.trace.writer import TraceWriter
 from agentcgroup.units import format_size
 
+if TYPE_CHECKING:
+    from agentcgroup.controller.scheduling import Brake
+
 _TELL_WITHIN_MS = 5_000  # what a client waits for the text at the end of a call that has one
 _OWED_SPELL_S = 1.0  # shorter spells are not worth words
 _STATE_HOLDS_S = 0.005
@@ -75,6 +81,7 @@ class Control:
     agent_hint: str  # what the agent's own environment declares for all its commands
     give: Callable[[Connection, str], None]
     terminate: Callable[[str], None]
+    brake: Brake | None = None  # slows calls in place of freezing them
     queue: Queue = field(init=False)
     cases: Casebook = field(init=False)
     signals: Signals = field(init=False)
@@ -85,7 +92,7 @@ class Control:
 
     def __post_init__(self) -> None:
         self.queue = Queue(self.name)
-        self.hands = Hands(self.tree, self.trace.action)
+        self.hands = Hands(self.tree, self.trace.action, self.brake)
         self.signals = Signals(self.name, self.tree.session, self.tree.calls, self.moved, self.stalled, self.contended)
         calls_bytes = self.tree.calls.read_max("memory.max")
         self.cases = Casebook(
@@ -115,8 +122,10 @@ class Control:
         case = self.cases.get(call)
         return self.tree.limits_of_a_call if case is None else case.limits
 
-    def left(self, connection: Connection) -> None:
-        """A client is gone; if it was in the queue, so is its request."""
+    def left(self, connection: Connection, granted: str) -> None:
+        """A client is gone; if it was in the queue, so is its request. What was granted and not begun is free again."""
+        if granted and not self.tree.calls.child(granted).populated():
+            self._drop(granted)
         if call := self.queue.left(connection):
             self.trace.action(call, "unqueue", "the agent gave the command up")
             self._drop(call)
@@ -290,7 +299,8 @@ class Control:
     def _drop(self, name: str) -> None:
         """A call that will never begin: its leaf is of no use, since its limits may have been moved."""
         self.cases.close(name, None, 0.0)
-        self.tree.calls.child(name).remove()
+        with suppress(CgroupError):  # somebody has just died in it; the end of the session removes it
+            self.tree.calls.child(name).remove()
         self.decider.submit(Ended(self._id(name)))
 
     def _expect(self, case: Case) -> None:

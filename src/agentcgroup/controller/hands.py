@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from agentcgroup.controller.cases import Case
 from agentcgroup.domain.tree import SessionTree
@@ -20,18 +21,31 @@ from agentcgroup.model import CPU_WEIGHTS, Priority
 from agentcgroup.policy.hints import Hint, Level
 from agentcgroup.policy.world import Freeze, Limit, Protect, Reclaim, Thaw, Tripwire
 
+if TYPE_CHECKING:  # it brings the loader of BPF objects, which few sessions need
+    from agentcgroup.controller.scheduling import Brake
+
 _FREEZE_CONFIRMED_WITHIN_S = 5.0
 #: cpu.weight of sessions, and of calls that declare a priority: a step is a factor of four.
 
 
 class Hands:
-    """Acts on ``tree``; ``note(call, action, reason)`` records. On the loop of the session; close it at the end."""
+    """Acts on ``tree``; ``note(call, action, reason)`` records. On the loop of the session; close it at the end.
 
-    def __init__(self, tree: SessionTree, note: Callable[[str | None, str, str], None]) -> None:
+    With a ``brake`` a call that a policy freezes is slowed by the scheduler instead, and frozen should that be lost.
+    """
+
+    def __init__(
+        self, tree: SessionTree, note: Callable[[str | None, str, str], None], brake: Brake | None = None
+    ) -> None:
         self._tree = tree
         self._note = note
         self._enforcer = CgroupEnforcer()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._brake = brake
+        self._slowed: set[str] = set()
+        self._slowed_how = ""
+        if brake is not None:
+            brake.lost, self._slowed_how = self._brake_lost, brake.words
 
     def close(self) -> None:
         """What has not begun never does."""
@@ -43,7 +57,8 @@ class Hands:
         """Carry out an action on the leaf of a call, and keep its case up to date."""
         leaf = self._tree.calls.child(case.call)
         verb = type(action).__name__.lower()
-        self._note(case.call, verb, action.reason)
+        slowed = isinstance(action, Freeze) and self._slow(case.call, leaf)
+        self._note(case.call, verb, f"{action.reason} ({self._slowed_how})" if slowed else action.reason)
         match action:
             case Limit():
                 high, most = action.high_bytes, action.max_bytes
@@ -53,10 +68,14 @@ class Hands:
                 self._do(case.call, verb, self._enforcer.reclaim(leaf, action.bytes))
             case Freeze():
                 case.frozen.begin()
-                self._do(case.call, verb, self._enforcer.freeze(leaf, timeout_s=_FREEZE_CONFIRMED_WITHIN_S))
+                if not slowed:
+                    self._do(case.call, verb, self._enforcer.freeze(leaf, timeout_s=_FREEZE_CONFIRMED_WITHIN_S))
             case Thaw():
                 case.frozen.end()
-                if case.held.since_s is None:  # else the operator thaws it
+                if self._brake is not None and case.call in self._slowed:
+                    self._slowed.discard(case.call)
+                    self._brake.release(leaf.path)
+                elif case.held.since_s is None:  # else the operator thaws it
                     self._do(case.call, verb, self._enforcer.thaw(leaf))
 
     def protect(self, action: Protect) -> None:
@@ -99,6 +118,20 @@ class Hands:
         """Set cpu.weight of a leaf by what its call declares, if it does."""
         if (weight := _declared_weight(case.hint)) is not None:
             _weigh(self._tree.calls.child(case.call), weight)
+
+    def _slow(self, call: str, leaf: Cgroup) -> bool:
+        if self._brake is None or not self._brake.slow(leaf.path):
+            return False
+        self._slowed.add(call)
+        return True
+
+    def _brake_lost(self) -> None:
+        """What the scheduler has slowed runs freely now: freeze it, as it would have been without."""
+        for call in sorted(self._slowed):
+            if self._tree.calls.child(call).exists:
+                self._note(call, "freeze", "the scheduler that slowed it is gone")
+                self.hold_leaf(call, True)
+        self._slowed.clear()
 
     async def _limit(self, case: Case, leaf: Cgroup, action: Limit) -> None:
         ceiling = self._tree.calls.read_max("memory.max")

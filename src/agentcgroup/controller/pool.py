@@ -56,6 +56,10 @@ class LeafPool:
         """A new leaf for a client that asked; empty when none can be made."""
         return self._new()
 
+    def give_back(self, name: str) -> None:
+        """A leaf that was taken and not used: nothing was in it and its limits are those of a new one."""
+        self._spare.append(name)
+
     def ration(self, tickets: int) -> None:
         """At most so many calls may begin without asking; leaves beyond that are taken back from the FIFO."""
         self._ration = tickets

@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from agentcgroup.controller.calls import Call, Calls
@@ -17,9 +18,11 @@ from agentcgroup.controller.command import Command
 from agentcgroup.controller.decider import Decider
 from agentcgroup.controller.host import Ground
 from agentcgroup.controller.launch import fork
+from agentcgroup.controller.moving import Mover
 from agentcgroup.controller.opening import budget_variables, client_config, session_start
 from agentcgroup.controller.pool import LeafPool
 from agentcgroup.controller.sampler import Sampler, UncaughtWatch, file_ids
+from agentcgroup.controller.sentry import Sentry
 from agentcgroup.controller.server import Server
 from agentcgroup.controller.settings import Settings
 from agentcgroup.controller.usage import session_usage
@@ -33,12 +36,18 @@ from agentcgroup.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
     from agentcgroup.controller.control import Control
+    from agentcgroup.controller.detection import Detection
     from agentcgroup.controller.onlooker import Onlooker
     from agentcgroup.controller.scheduling import Scheduling
+    from agentcgroup.controller.shells import Shells
+    from agentcgroup.controller.tracking import Tracking
 
 _CLIENTS_LEAVE_WITHIN_S = 2.0  # at the end, for clients to report the calls that were stopped
 _TRACK_EVERY_S = 0.1
 _SILENT_CALLS_EVERY_S = 0.5
+_FOLLOW_AFTER_S = 0.05
+_CAUGHT_WITHIN_S = 0.5  # at the end, for what came past the clients just then
+_DETECT_AFTER_S = 0.3
 _LOAD_AHEAD_S = 0.03  # a command that is over by then needs nothing of it
 _TURNS_OF_A_CLIENT = 6  # accept, REQUEST, START, END, end of file, and one to spare
 _OOM_SCORE_BELOW = 300  # of 1000: on a full host the agent and its controller shall be among the last to go
@@ -64,7 +73,9 @@ class Surroundings:
 class Session:
     """Controls one session on prepared ``ground``. ``await run()`` once.
 
-    ``shown``: the decider wants to know of the session even where nothing can be decided over it.
+    ``shown``: the decider wants to know of the session even where nothing can be decided over it. ``elsewhere`` says
+    whether a daemon decides now, which looks for stalls by itself, ``scheduler`` which CPU scheduler it holds for the
+    session (empty: none).
     """
 
     def __init__(
@@ -75,12 +86,17 @@ class Session:
         decider: Decider,
         *,
         shown: bool = False,
+        elsewhere: Callable[[], bool] = lambda: False,
+        scheduler: Callable[[], str] = str,
         surroundings: Surroundings | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._say = say
         self._scheduling: Scheduling | None = None
         self._shown = shown
+        self._elsewhere = elsewhere
+        self._scheduler = scheduler
+        self._detection: Detection | None = None
         self._surroundings = surroundings or Surroundings()
         self._settings = settings
         self._decider = decider
@@ -92,6 +108,8 @@ class Session:
         self._journal_read = 0
         self._control: Control | None = None
         self._onlooker: Onlooker | None = None
+        self._tracking: Tracking | None = None
+        self._mover = Mover()
         self._baseline: Usage | None = None
 
     async def run(self) -> Result:
@@ -108,9 +126,12 @@ class Session:
         if ground.tree is None:
             process.become_subreaper()
         if settings.scheduler != "default" and ground.tree is not None:
-            from agentcgroup.controller.scheduling import attach
+            from agentcgroup.controller.scheduling import Scheduling, attach
 
-            self._scheduling = attach(ground.tree, self._loop, self._note_scheduler, self._say)
+            if self._scheduler() == settings.scheduler:
+                self._scheduling = Scheduling(None, self._loop, self._note_scheduler, self._say)
+            else:
+                self._scheduling = attach(ground.tree, self._loop, self._note_scheduler, self._say)
         child = fork(settings.argv, environment, self._steps())
         self._command = Command(child, self._loop, orphans=ground.tree is None)
         try:
@@ -136,6 +157,7 @@ class Session:
             self._govern()  # after the release: COMMAND starts while this loads
             if (governed := self._control or self._onlooker) is not None:
                 self._decider.start(governed)
+            self._loop.call_later(_FOLLOW_AFTER_S, self._load_tracking)
             self._track()
             self._look_for_silent_calls()
             self._sample()
@@ -193,6 +215,9 @@ class Session:
             root_pid=self._command.pid,
         )
         self._clients = Clients(ground.tree, self._pool, self._calls, self._watch, limits)
+        if ground.tree is not None:
+            self._clients.sentry = Sentry(ground.tree.calls.path)
+            self._clients.made_shells = self._shells
         self._server = Server(ground.run.socket, self._clients, self._loop)
         self._sampler = Sampler(
             self._spool, ground.tree, lambda: self._calls.running.values(), self._agent_pids, ground.counts_memory
@@ -225,9 +250,76 @@ class Session:
             agent_hint=os.environ.get(VARIABLE, ""),
             give=self._clients.give,
             terminate=self._terminate,
+            brake=self._scheduling.brake if self._scheduling and settings.enforcer in ("auto", "scx") else None,
         )
         self._calls.observer = self._clients.control = self._control
         self._calls.budget_bytes = tree.calls.read_max("memory.max")
+        self._loop.call_later(_DETECT_AFTER_S, self._load_detection)
+
+    def _load_detection(self) -> None:
+        """Not at once: a session that is over by now has no need of it. In a thread: nobody shall have to wait."""
+        if not self._command.ended.done():
+            name = "agentcgroup.controller.detection"
+            self._loop.run_in_executor(None, import_module, name).add_done_callback(lambda loaded: self._detect())
+
+    def _detect(self) -> None:
+        """Have the kernel tell of stalls."""
+        if (control := self._control) is None or self._command.ended.done():
+            return
+        from agentcgroup.controller.detection import Detection, available, opened
+
+        wanted, scheduled = self._settings.enforcer, bool(self._scheduling and self._scheduling.brake)
+        self._detection = Detection(
+            control.name,
+            wanted,
+            lambda: opened(wanted, available(wanted, scheduled), (control.tree.session.path, control.priority)),
+            elsewhere=self._elsewhere,
+            submit=self._decider.submit,
+            note=lambda what: self._trace.action(None, "enforcer", what),
+            say=self._say,
+        )
+        self._detection.start()
+
+    def _shells(self) -> Shells | None:
+        """For calls that hooks of the agent open; most agents have none."""
+        if self._ground.tree is None:
+            return None
+        from agentcgroup.controller.shells import Shells
+
+        return Shells(
+            tree=self._ground.tree,
+            clients=self._clients,
+            mover=self._mover,
+            cgroup=self._ground.cgroup_path,
+            agent=self._settings.agent,
+            root_pid=self._command.pid,
+            stand_ins=self._watch.stand_ins,
+        )
+
+    def _load_tracking(self) -> None:
+        """As for the detection: not at once, and in a thread."""
+        if self._ground.tree is not None and self._settings.track != "off" and not self._command.ended.done():
+            name = "agentcgroup.controller.tracking"
+            self._loop.run_in_executor(None, import_module, name).add_done_callback(lambda loaded: self._follow())
+
+    def _follow(self) -> None:
+        """Where it can be had: hear from the kernel what the session executes, and what runs past the clients."""
+        tree, run, settings = self._ground.tree, self._ground.run, self._settings
+        if tree is None or self._command.ended.done():
+            return
+        from agentcgroup.controller.tracking import follow
+
+        self._tracking = follow(
+            tree,
+            self._clients,
+            self._mover,
+            run=run,
+            rules=settings.rules,
+            root_pid=self._command.pid,
+            say=self._say,
+            forced=settings.track == "on",
+        )
+        self._calls.programs = self._tracking.programs
 
     def _make_leaf(self, name: str) -> bool:
         if self._ground.tree is None:
@@ -313,6 +405,10 @@ class Session:
     async def _finish(self) -> None:
         """COMMAND has ended: end the calls, the agent's own leftovers, and everything that serves them."""
         await self._hear_out()
+        if self._tracking is not None:
+            await self._tracking.settle(_CAUGHT_WITHIN_S)
+        if self._clients.shells is not None:
+            self._clients.shells.release()
         await self._calls.end_all(_CLIENTS_LEAVE_WITHIN_S)
         self._look_for_uncaught()
         self._read_journal()
@@ -336,10 +432,19 @@ class Session:
     def _disassemble(self) -> None:
         if self._scheduling is not None:
             self._scheduling.close()
+        if self._detection is not None:
+            self._detection.close()
         if self._control is not None:
             self._control.close()
         if self._onlooker is not None:
             self._onlooker.close()
+        if self._tracking is not None:
+            self._tracking.close()
+        if self._clients.shells is not None:
+            self._clients.shells.close()
+        if self._clients.sentry is not None:
+            self._clients.sentry.close()
+        self._mover.close()
         self._server.close()
         self._pool.close()
         self._spool.close()

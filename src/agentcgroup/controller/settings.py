@@ -31,6 +31,8 @@ class Settings:
     strict: bool = False
     client_deadline_ms: int = 50
     policy: str = DEFAULT_POLICY
+    track: str = "auto"  # the exec tracker: auto, on or off (controller.tracking)
     scheduler: str = "default"  # who divides the CPU: default or sched_ext (controller.scheduling)
+    enforcer: str = "auto"  # of enforce.choice: how the kernel helps when memory gets short
     policy_settings: Mapping[str, int | float | bool] = field(default_factory=dict)  # as written by the user
     priority: Priority = Priority.NORMAL

@@ -19,6 +19,7 @@ from agentcgroup.model import Usage, UsageSource
 
 _PRESSURE = ("memory.pressure", "cpu.pressure", "io.pressure")
 _KILL_ROUNDS = 20
+_FROZEN_WITHIN_S = 0.02  # what forks on after that is hit in the next round
 
 ProcessTable: TypeAlias = dict[int, ProcessStat]
 
@@ -78,6 +79,64 @@ class CgroupLeaf:
     def remove(self) -> None:
         """rmdir."""
         self.cgroup.remove()
+
+
+class ShellLeaf(CgroupLeaf):
+    """A leaf in which a shell that stays is for the time of one command: the command is killed, not the shell."""
+
+    __slots__ = ("_shell",)
+
+    def __init__(self, cgroup: Cgroup, shell_pid: int) -> None:
+        super().__init__(cgroup)
+        self._shell = shell_pid
+
+    def release_shell(self) -> None:
+        """From now on the shell is killed with the rest."""
+        self._shell = 0
+
+    def kill(self) -> None:
+        """SIGKILL to all but the shell while it is here, frozen meanwhile so that nothing forks away; else to all."""
+        if self._shell not in self.cgroup.procs():
+            self.cgroup.kill()
+            return
+        hit: set[int] = set()
+        self.cgroup.freeze()
+        try:
+            self.cgroup.wait_frozen(_FROZEN_WITHIN_S)
+            for _ in range(_KILL_ROUNDS):
+                fresh = set(self.cgroup.procs()) - hit - {self._shell}
+                for pid in fresh:
+                    _send(pid, signal.SIGKILL)
+                hit |= fresh
+                if not fresh:
+                    break
+        finally:
+            self.cgroup.thaw()
+
+
+class EndedLeaf:
+    """Of a call that was over before it could be placed: nothing is in it, and nobody has counted what it used."""
+
+    __slots__ = ()
+    seen_by_client: ClassVar[bool] = True
+
+    def pids(self) -> list[int]:
+        """None."""
+        return []
+
+    def populated(self) -> bool:
+        """No."""
+        return False
+
+    def kill(self) -> None:
+        """Nothing to kill."""
+
+    def usage(self, counters: dict[str, str] | None = None) -> Usage:
+        """Not known."""
+        return Usage(source=UsageSource.PROC)
+
+    def remove(self) -> None:
+        """Nothing to take away."""
 
 
 class ProcessLeaf:

@@ -77,6 +77,11 @@ def create(session: str) -> RunDir:
     return run
 
 
+def socket_of(session: str) -> Path:
+    """The controller's socket of a session of this user; it need not be there."""
+    return RunDir(_base() / session, -1).socket
+
+
 def live_sessions() -> frozenset[str]:
     """The names of the sessions whose lock is held by a running controller of this user."""
     return frozenset(folder.name for folder in _base().iterdir() if _is_held(folder))

@@ -77,6 +77,8 @@ async def host(
         "sample_hz": sample_hz,
         "placement": "auto",
         "scheduler": "default",  # of the host there can be one, and of sessions here many
+        "track": "off",  # one for each of hundreds of sessions would cost every fork of the host hundreds of looks
+        "enforcer": "cgroup",  # many sessions in one process: that of the daemon looks for all of them
         "strict": False,
         "client_deadline": _DEADLINE_S,
         "policy": policy,

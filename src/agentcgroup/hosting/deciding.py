@@ -16,6 +16,7 @@ from agentcgroup.model import CallEnd, CallStart
 from agentcgroup.trace.records import Record
 
 if TYPE_CHECKING:
+    from agentcgroup.daemon.member import JoinedDecider
     from agentcgroup.daemon.messages import Hello
     from agentcgroup.policy.world import Policy
 
@@ -36,6 +37,7 @@ class Deciding:
         self._options = options
         self._kills = kills
         self._say = say
+        self._joined: JoinedDecider | None = None
         self._tell: Decider | None = None  # who hears of the calls where nothing controls them
 
     async def join(self, ground: Ground) -> Decider:
@@ -55,11 +57,20 @@ class Deciding:
         except HostError as error:
             raise HostError(f"--daemon require: {error.message}", error.fix) from None
         self._kills.tell = joined.killed
+        self._joined = joined
         if joined.joined and self._options["own_policy"]:
             self._say("the daemon decides by its own policy; --policy and --set count only while it is gone")
         if not ground.counts_memory:
             self._tell = joined
         return Noting(joined, self._kills)
+
+    def elsewhere(self) -> bool:
+        """Whether the daemon decides now."""
+        return self._joined is not None and self._joined.joined
+
+    def scheduler(self) -> str:
+        """The CPU scheduler that the daemon holds for the session; empty: none."""
+        return "" if self._joined is None else self._joined.scheduler
 
     def see(self, record: Record) -> None:
         """A record of the trace: kills go to the kill log, and without control the daemon hears of calls from here."""

@@ -73,7 +73,15 @@ async def _controlled(
         decider = await deciding.join(ground)
         try:
             session = Session(
-                settings, ground, trace, decider, shown=deciding.joins, surroundings=surroundings, say=say
+                settings,
+                ground,
+                trace,
+                decider,
+                shown=deciding.joins,
+                elsewhere=deciding.elsewhere,
+                scheduler=deciding.scheduler,
+                surroundings=surroundings,
+                say=say,
             )
             return await session.run()
         finally:

@@ -62,7 +62,9 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
         strict=options["strict"],
         client_deadline_ms=max(1, round(options["client_deadline"] * 1000)),
         policy=options["policy"],
-        scheduler=options["scheduler"],
+        scheduler="sched_ext" if options["enforcer"] == "scx" else options["scheduler"],  # whose brake it is
+        enforcer=options["enforcer"],
+        track=options["track"],
         policy_settings={**options["configured_settings"], **_policy_settings(options["policy_settings"])},
         priority=priority,
     )

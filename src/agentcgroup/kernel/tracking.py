@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import mmap
+import os
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import ExitStack
@@ -22,7 +23,17 @@ from typing import Self
 from agentcgroup.kernel.bpf import BpfObject, RingBuffer
 from agentcgroup.kernel.bpf_info import ProgramInfo
 from agentcgroup.kernel.libbpf import BpfError, Obstacle
-from agentcgroup.kernel.tracking_events import KINDS, Counters, Event, Left, Lost, State, counters, event
+from agentcgroup.kernel.tracking_events import (
+    KINDS,
+    MAX_KNOWN,
+    Counters,
+    Event,
+    Left,
+    Lost,
+    State,
+    counters,
+    event,
+)
 
 OBJECT = "exec"
 #: Attached in this order: nothing is told of a process before it can be remembered.
@@ -79,6 +90,23 @@ class Tracker:
     def quiet(self, seconds: float) -> None:
         """Do not make the descriptor readable for so long but for urgent events: we shall read by ourselves then."""
         self._state.quiet_until = time.monotonic_ns() + int(seconds * 1e9)
+
+    def watch(self, cgroup: Path, kinds: Collection[type[Event]]) -> None:
+        """Events of these kinds are urgent in this cgroup from now on, but for execs of programs that are known."""
+        self._state.watched_kinds = sum(1 << KINDS[kind] for kind in kinds)
+        self._state.watched = cgroup.stat().st_ino
+
+    def know(self, files: Collection[Path]) -> bool:
+        """Execs of these programs, all on one file system and at most MAX_KNOWN, are told as known.
+
+        False on a file system that shows other numbers than it keeps (overlayfs of several, btrfs): not told so there.
+        """
+        found = [file.stat() for file in files][:MAX_KNOWN]
+        mounted = {line.split(" ", 3)[2] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+        for place, info in enumerate(found):
+            self._state.known[place] = info.st_ino
+            self._state.known_device = os.major(info.st_dev) << 20 | os.minor(info.st_dev)
+        return all(f"{os.major(info.st_dev)}:{os.minor(info.st_dev)}" in mounted for info in found)
 
     def counters(self) -> Counters:
         """What has been seen since the opening."""

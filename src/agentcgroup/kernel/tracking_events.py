@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 MAX_ARGUMENTS = 4096  # bytes of the arguments that are kept
-_CUT, _UNREADABLE, _PATH_CUT = 1, 2, 4
+MAX_KNOWN = 8
+_CUT, _UNREADABLE, _PATH_CUT, _KNOWN = 1, 2, 4, 8
 _FORK, _EXEC, _EXIT, _MOVE, _LEFT = 1, 2, 3, 4, 5
 # struct event: at, started, parent_started, cgroup, from; kind, pid, parent, thread; status; flags, arguments, path;
 # six unused bytes; name
@@ -24,7 +25,12 @@ _COUNTERS = struct.Struct("=5Q")  # struct counters
 class State(ctypes.Structure):
     """struct state: the global data that the tracker's programs and user space share."""
 
-    _fields_ = tuple((name, ctypes.c_uint64) for name in ("root", "quiet_until", "urgent", "lost", "unmarked"))
+    _fields_ = (
+        *((name, ctypes.c_uint64) for name in ("root", "quiet_until", "urgent", "lost", "unmarked")),
+        *((name, ctypes.c_uint64) for name in ("watched", "watched_kinds")),
+        ("known", ctypes.c_uint64 * MAX_KNOWN),
+        ("known_device", ctypes.c_uint64),
+    )
 
 
 class ProcessKey(NamedTuple):
@@ -64,6 +70,7 @@ class Executed:
     arguments_missing: bool  # they could not be read: they were not in memory
     path: str  # as given to execve, of a script too; at most 255 bytes
     path_cut: bool
+    known: bool = False  # it is one of the programs that Tracker.know named
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -175,6 +182,7 @@ def event(record: bytes) -> Event:
         arguments_missing=bool(flags & _UNREADABLE),
         path=_text(record[end:]),
         path_cut=bool(flags & _PATH_CUT),
+        known=bool(flags & _KNOWN),
     )
 
 

@@ -319,6 +319,8 @@ def _call_start(f: Fields) -> CallStart:
         pid=f.integer_or("pid", 0),
         client_pid=f.integer_or("client_pid", 0),
         limits=_limits(f.child("limits")),
+        caught=f.text_or("caught"),
+        placed_ns=f.integer_or("placed_ns", 0),
     )
 
 
@@ -338,6 +340,7 @@ def _call_end(f: Fields) -> CallEnd:
         usage=_usage(f.child("usage")),
         leftovers=Leftovers(left.integer_or("killed", 0), left.integer_or("kept", 0), left.integers("kept_pids")),
         reason=reason,
+        programs=f.texts("programs"),
     )
 
 

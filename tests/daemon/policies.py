@@ -96,3 +96,22 @@ class Expecting:
         if isinstance(signal, Began) and signal.high_bytes is not None:
             actions.append(Limit(signal.id, signal.high_bytes, None, "a test"))
         return Decision(self, tuple(actions))
+
+
+@dataclass(frozen=True, slots=True)
+class Pausing:
+    """Freezes each call from its second to its fourth second."""
+
+    @property
+    def name(self) -> str:
+        """Of the policy."""
+        return "pausing"
+
+    def decide(self, world: World, signal: Signal) -> Decision:
+        """See policy.world.Policy."""
+        actions: list[Action] = [*admit_all(world)]
+        for call in [call for session in world.sessions for call in session.calls]:
+            freeze = 1.0 <= world.now_s - call.started_s < 3.0
+            if freeze != call.frozen:
+                actions.append((Freeze if freeze else Thaw)(call.id, "a test"))
+        return Decision(self, tuple(actions), world.now_s + 0.05)

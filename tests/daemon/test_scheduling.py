@@ -115,3 +115,56 @@ def test_a_killed_daemon_takes_it_along_and_the_sessions_go_on(daemons: Daemons,
 
     for _, stdout, _ in two_sessions(daemons, tmp_path, daemon, meanwhile):
         assert "on\\n" in stdout
+
+
+SPINNER = """
+    sh("/usr/bin/python3 -Sc 'import time; until = time.monotonic() + 4\\nwhile time.monotonic() < until: pass'")
+"""
+
+
+@pytest.mark.kernel
+def test_what_the_policy_freezes_is_slowed_instead(daemons: Daemons, tmp_path: Path) -> None:
+    """Enforcer ``scx``: the leaf is not frozen, and hardly gets on."""
+    daemons.start("enforcer=scx", "policy=tests.daemon.policies:Pausing")
+    asyncio.run(until(lambda: daemons.ask("status")["enforcer"] == "scx", 30))
+    options = ("--name", "one", "--daemon", "require", "--daemon-socket", str(daemons.socket))
+    run = start(tmp_path, agent(tmp_path, SPINNER), *options, "--scheduler", "sched_ext")
+    try:
+        frozen, used_s = asyncio.run(_while_slowed(daemons))
+    finally:
+        _, stderr = run.communicate(timeout=60)
+    assert run.returncode == 0, stderr
+    assert not frozen
+    assert used_s < 0.15, "of a second, at most a trickle"
+    found = [
+        event.body for event in read_trace(tmp_path / "trace").sessions[0].events if isinstance(event.body, Action)
+    ]
+    reasons = [action.reason for action in found if action.action == "freeze"]
+    assert reasons == ["a test (slowed to 1% of a CPU by sched_ext)"]
+    assert [action.action for action in found if action.action in ("freeze", "thaw")] == ["freeze", "thaw"]
+
+
+async def _while_slowed(daemons: Daemons) -> tuple[bool, float]:
+    """Whether the leaf was frozen, and the CPU time that it used in one second, once it is slowed."""
+
+    def slowed() -> bool:
+        return any(call["frozen"] for session in daemons.ask("list")["sessions"] for call in shown(session["name"]))
+
+    def shown(name: str) -> list[dict[str, object]]:
+        return list(daemons.ask("show", name)["session"]["calls"])
+
+    await until(slowed, 30)
+    [leaf] = [
+        path.parent
+        for path in Path("/sys/fs/cgroup").rglob("one/calls/c*/cgroup.freeze")
+        if "populated 1" in (path.parent / "cgroup.events").read_text()
+    ]
+    await asyncio.sleep(0.1)
+    before = _used_s(leaf)
+    await asyncio.sleep(1.0)
+    return "frozen 1" in (leaf / "cgroup.events").read_text(), _used_s(leaf) - before
+
+
+def _used_s(leaf: Path) -> float:
+    lines = (leaf / "cpu.stat").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("usage_usec"))) / 1e6

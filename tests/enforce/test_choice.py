@@ -17,14 +17,14 @@ NO_CAPABILITY = "this process may not load BPF programs"
 def test_the_best_is_taken_and_what_is_better_is_accounted_for() -> None:
     assert choose(AUTO, ALL).enforcer == "memcg_bpf"
     choice = choose(AUTO, {**ALL, "memcg_bpf": NO_TYPE})
-    assert choice.enforcer == "scx"
+    assert choice.enforcer == "bpf"
     assert choice.why == f"no memcg_bpf: {NO_TYPE}"
 
 
 def test_one_reason_is_said_once() -> None:
     choice = choose(AUTO, {"memcg_bpf": NO_TYPE, "scx": NO_CAPABILITY, "bpf": NO_CAPABILITY, "cgroup": None})
     assert choice.enforcer == "cgroup"
-    assert choice.why == f"no memcg_bpf: {NO_TYPE}; no scx or bpf: {NO_CAPABILITY}"
+    assert choice.why == f"no memcg_bpf: {NO_TYPE}; no bpf or scx: {NO_CAPABILITY}"
 
 
 def test_one_that_was_asked_for_is_taken_though_a_better_one_is_there() -> None:

@@ -33,7 +33,7 @@ def test_a_user_has_the_files_and_is_told_what_programs_need(tmp_path: Path) -> 
     choice = choose(AUTO, found)
     assert choice.enforcer == "cgroup"
     assert choice.why.startswith("no memcg_bpf: this kernel has no memcg_bpf_ops")
-    assert "no scx or bpf: this process may not load" in choice.why
+    assert "no bpf or scx: this process may not load" in choice.why
 
 
 def test_capabilities_in_a_user_namespace_do_not_count(tmp_path: Path) -> None:

@@ -8,16 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from agentcgroup.errors import HostError
 from agentcgroup.kernel import btf
-from agentcgroup.kernel.hierarchy import unified_mounts
 from agentcgroup.kernel.libbpf import BpfError
 from agentcgroup.kernel.scx import POLICY, Scheduler, join, leave
+from tests.kernel.governed import call_of, governed, session_cgroup, used_us, wait_until
 
 STATE = Path("/sys/kernel/sched_ext/state")
 LOADER = (
@@ -29,36 +28,19 @@ LOADER = (
 @pytest.fixture
 def session() -> Iterator[Path]:
     """The cgroup of a session, ROOT/test-scx/session, with the CPU controller for its calls."""
-    mount = unified_mounts()[0].point
-    (mount / "cgroup.subtree_control").write_text("+cpu")
-    top = mount / "test-scx"
-    for folder in (top, top / "session", top / "session" / "calls"):
-        folder.mkdir()
-        (folder / "cgroup.subtree_control").write_text("+cpu")
-    yield top / "session"
-    (top / "cgroup.kill").write_text("1")
-    for folder in sorted(top.glob("**/"), key=lambda path: -len(path.parts)):
-        while folder.exists():
-            with suppress(OSError):
-                folder.rmdir()
+    with session_cgroup("test-scx") as session:
+        yield session
 
 
 def burner(session: Path, name: str, weight: int = 100) -> int:
     """A process of a new call that uses a CPU, governed by sched_ext."""
-    call = session / "calls" / name
-    call.mkdir()
+    call = call_of(session, name)
     (call / "cpu.weight").write_text(str(weight))
-
-    def enter() -> None:
-        (call / "cgroup.procs").write_text("0")
-        join(0)
-
-    # Another program, for a forked child would keep the descriptors that hold the scheduler.
-    return subprocess.Popen(["sh", "-c", "while :; do :; done"], preexec_fn=enter).pid
+    return governed(call).pid
 
 
 def cpu_us(session: Path, call: str) -> int:
-    return int((session / "calls" / call / "cpu.stat").read_text().split()[1])
+    return used_us(session / "calls" / call)
 
 
 def used_meanwhile(session: Path, each: int) -> tuple[int, int]:
@@ -75,12 +57,7 @@ def used_meanwhile(session: Path, each: int) -> tuple[int, int]:
 
 
 def wait_for(state: str) -> bool:
-    until = time.monotonic() + 5
-    while STATE.read_text().strip() != state:
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.01)
-    return True
+    return wait_until(lambda: STATE.read_text().strip() == state)
 
 
 @pytest.mark.skipif(STATE.exists(), reason="this kernel has sched_ext")

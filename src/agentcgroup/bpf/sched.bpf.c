@@ -18,9 +18,13 @@
  * Weights are those of cpu.weight: the kernel tells us of each cgroup and of each change. A call above its memory.high
  * is charged several times as much while that lasts: it would spend its time in reclaim, for which others would pay.
  *
+ * A cgroup may be limited: by cpu.max, which the fair class does not enforce on tasks that are not its own, or for a
+ * while by user space, which slows or holds a call so that another one gets the memory. bandwidth.h says how, and why
+ * nobody waits long for a lock that a task owns which is made to wait.
+ *
  * Known weaknesses. One queue is one lock, which hundreds of CPUs would feel. A task is queued with a whole slice, so
  * among many tasks of one call those that block early make the clock jump back and forth by a slice. Below a call no
- * weights count. cpu.max of a session is not enforced here.
+ * weights count.
  */
 #include "scx.h"
 #include "sched.h"
@@ -28,9 +32,9 @@
 char license_text[] SECTION("license") = "Dual MIT/GPL";
 
 #define QUEUE 0
-#define MS 1000000ULL
+#define HELD 1 /* tasks that wait for their cgroup to have CPU time again */
 #define SLICE (3 * MS)
-#define CREDIT (1 * MS)              /* that an idle call saves up, at the usual weights */
+#define CREDIT (4 * MS)              /* that an idle call saves up, at the usual weights; above a slice */
 #define INTERACTIVE_CREDIT (10 * MS)
 #define MOST_LAG (100 * MS) /* of a call that is not idle: it may be unable to use its share, on one CPU */
 #define INTERACTIVE_UNTIL (200 * MS) /* of CPU time */
@@ -40,6 +44,8 @@ char license_text[] SECTION("license") = "Dual MIT/GPL";
 #define MOST_CPUS 64 /* that are looked at for a place */
 
 struct state state SECTION(".data") = {};
+
+#include "bandwidth.h" /* uses the state */
 
 struct group { /* a cgroup: a session, a call, or what lies between */
 	u32 weight;
@@ -71,6 +77,12 @@ struct task {
 	s64 tag;
 	s64 charged; /* ahead of its run */
 	u64 since;
+	u64 woken;      /* since when it waits to run; 0: it has run since */
+	u64 billed;     /* its run up to then is taken out of the buckets */
+	s64 prepaid;    /* what was taken out when it was let go */
+	u64 held_since; /* 0: it is not in HELD, and counts as active */
+	u32 caught;     /* in user mode, with nothing left in a bucket, and has not run since */
+	u32 unused;
 };
 
 struct {
@@ -121,10 +133,9 @@ INLINE u32 level_of_session(struct cgroup *own, struct group *call)
  * By its cgroup in the unified hierarchy, which may be asked for at any time. (scx_bpf_task_cgroup answers only in the
  * callbacks that are about this task, and the last decision, whether it stays, is not.)
  */
-INLINE bool find(struct task_struct *task, struct group **call, struct group **session, bool *agent)
+INLINE bool find_locked(struct task_struct *task, struct group **call, struct group **session, bool *agent)
 {
 	*session = NULL;
-	bpf_rcu_read_lock();
 	struct cgroup *own = task->cgroups->dfl_cgrp;
 	*call = group_of(own);
 	if (*call) {
@@ -136,8 +147,16 @@ INLINE bool find(struct task_struct *task, struct group **call, struct group **s
 		}
 		*agent = ((struct cgroup___scx *)own)->level == (int)level + 1;
 	}
-	bpf_rcu_read_unlock();
 	return *session;
+}
+
+/* The same where the RCU lock is not held. */
+INLINE bool find(struct task_struct *task, struct group **call, struct group **session, bool *agent)
+{
+	bpf_rcu_read_lock();
+	bool found = find_locked(task, call, session, agent);
+	bpf_rcu_read_unlock();
+	return found;
 }
 
 /* What `ns` of CPU time are on the clock of a call. */
@@ -172,6 +191,33 @@ SECTION("struct_ops/select_cpu") s32 sched_select_cpu(u64 *arguments)
 	return cpu;
 }
 
+/* A call has one task more, or less, that could run. */
+INLINE void count_in(struct group *call, struct group *session, bool agent)
+{
+	if (__sync_fetch_and_add(&call->active, 1) == 0) {
+		call->counted = call->weight;
+		__sync_fetch_and_add(&session->weights, call->counted);
+		bool interactive = agent || call->cpu_ns < INTERACTIVE_UNTIL;
+		catch_up(call, session, interactive ? INTERACTIVE_CREDIT : CREDIT);
+	}
+}
+
+INLINE void count_out(struct group *call, struct group *session)
+{
+	if (call->active && __sync_fetch_and_add(&call->active, -1) == 1) {
+		__sync_fetch_and_add(&session->weights, -call->counted);
+		call->counted = 0;
+	}
+}
+
+INLINE void set_slice(struct task_struct *task, u64 slice)
+{
+	if (scx_bpf_task_set_slice)
+		scx_bpf_task_set_slice(task, slice);
+	else
+		((struct task_struct___scx *)task)->scx.slice = slice;
+}
+
 struct search {
 	s64 worst;
 	s32 cpu;
@@ -200,13 +246,13 @@ INLINE void take_place(s64 tag)
 	}
 }
 
-INLINE void insert(struct task_struct *task, s64 tag, u64 flags)
+INLINE void insert(struct task_struct *task, u64 queue, s64 tag, u64 flags)
 {
 	if (__scx_bpf_dsq_insert_vtime) {
-		struct scx_bpf_dsq_insert_vtime_args how = {.dsq_id = QUEUE, .slice = SLICE, .vtime = tag, .enq_flags = flags};
+		struct scx_bpf_dsq_insert_vtime_args how = {.dsq_id = queue, .slice = SLICE, .vtime = tag, .enq_flags = flags};
 		__scx_bpf_dsq_insert_vtime(task, &how);
 	} else {
-		scx_bpf_dsq_insert_vtime(task, QUEUE, SLICE, tag, flags);
+		scx_bpf_dsq_insert_vtime(task, queue, SLICE, tag, flags);
 	}
 }
 
@@ -236,12 +282,33 @@ INLINE void settle(struct task_struct *task, struct task *own, struct group *cal
 	own->charged = 0;
 }
 
+/* Take what a task has run since the last time out of the buckets; how long until they have something again, 0: now. */
+INLINE u64 settle_limits(struct task_struct *task, struct task *own, u64 at)
+{
+	s64 ran = at - own->billed - own->prepaid;
+	own->billed = at;
+	own->prepaid = 0;
+	bpf_rcu_read_lock();
+	u64 wait = bill(task->cgroups->dfl_cgrp, ran, 1, at);
+	bpf_rcu_read_unlock();
+	return wait;
+}
+
 /* Charge a task for a whole slice; its tag. */
 INLINE s64 charge(struct task *own, struct group *call, struct group *session)
 {
 	own->charged = cost(call, session, SLICE);
 	own->tag = __sync_fetch_and_add(&call->clock, own->charged);
 	return own->tag;
+}
+
+/* A task that woke up runs now. */
+INLINE void count_wait(u64 ns)
+{
+	u32 kind = 0;
+	for (u64 us = ns / 1000; us && kind < WAITS - 1; us >>= 1)
+		kind++;
+	__sync_fetch_and_add(&state.waits[kind], 1);
 }
 
 INLINE void show_running(struct task *own, u32 cpu)
@@ -255,6 +322,92 @@ INLINE void show_running(struct task *own, u32 cpu)
 	}
 }
 
+struct sweeper {
+	struct bpf_timer timer;
+};
+
+struct {
+	MAP_UINT(type, MAP_ARRAY);
+	MAP_UINT(max_entries, 1);
+	MAP_TYPE(key, u32);
+	MAP_TYPE(value, struct sweeper);
+} sweepers MAPS;
+
+/* Have a task wait that was caught in user mode, until the sweeper finds that it may run. */
+INLINE void hold(struct task_struct *task, struct task *own, u64 flags)
+{
+	struct group *call, *session;
+	bool agent;
+	u32 first = 0;
+	s64 tag = state.now;
+	struct sweeper *sweeper = map_lookup(&sweepers, &first);
+	__sync_fetch_and_add(&state.held, 1);
+	own->held_since = monotonic_ns();
+	if (find(task, &call, &session, &agent)) {
+		count_out(call, session);
+		tag = call->clock;
+	}
+	insert(task, HELD, tag, flags & ~ENUM_VALUE(enum scx_enq_flags, SCX_ENQ_LAST));
+	if (sweeper && !__sync_fetch_and_or(&state.sweeping, 1))
+		timer_start(&sweeper->timer, SWEEP_EVERY, 0);
+}
+
+/* How long a task in HELD has to wait yet; 0: no longer. */
+INLINE u64 has_to_wait(struct task_struct *task, struct task *own, u64 now)
+{
+	if (is_called(task)) {
+		__sync_fetch_and_add(&state.called, 1);
+		return 0;
+	}
+	if (now - own->held_since >= MOST_HELD)
+		return 0;
+	return bill(task->cgroups->dfl_cgrp, 0, PIECE, now);
+}
+
+/* Put a task from HELD back to the others, with a part of what its cgroup has. */
+INLINE void let_go(struct bpf_iter_scx_dsq *held, struct task_struct *task, struct task *own, u64 now)
+{
+	struct group *call, *session;
+	bool agent;
+	s64 tag = state.now;
+	bill(task->cgroups->dfl_cgrp, PIECE, 1, now);
+	own->prepaid = PIECE;
+	own->held_since = 0;
+	if (find_locked(task, &call, &session, &agent)) {
+		count_in(call, session, agent);
+		tag = charge(own, call, session);
+	}
+	scx_bpf_dsq_move_set_slice(held, SLICE);
+	scx_bpf_dsq_move_set_vtime(held, tag);
+	scx_bpf_dsq_move_vtime(held, task, QUEUE, 0);
+	s32 idle = scx_bpf_pick_idle_cpu(((struct task_struct___scx *)task)->cpus_ptr, 0);
+	if (idle >= 0)
+		scx_bpf_kick_cpu(idle, ENUM_VALUE(enum scx_kick_flags, SCX_KICK_IDLE));
+}
+
+/* Go through HELD; by the timer, which goes on while there is anything in it. */
+static int sweep(UNUSED void *map, UNUSED u32 *key, struct sweeper *sweeper)
+{
+	u64 now = monotonic_ns(), next = SWEEP_EVERY;
+	struct bpf_iter_scx_dsq held;
+	struct task_struct *task;
+	state.sweeping = 0; /* who comes from now on may not be seen, and starts the timer */
+	bpf_iter_scx_dsq_new(&held, HELD, 0);
+	while ((task = bpf_iter_scx_dsq_next(&held))) {
+		struct task *own = task_storage(&tasks, task, NULL, 0);
+		u64 wait = own ? has_to_wait(task, own, now) : SWEEP_EVERY;
+		if (!wait)
+			let_go(&held, task, own, now);
+		else if (wait < next)
+			next = wait;
+	}
+	bpf_iter_scx_dsq_destroy(&held);
+	u64 rest = (monotonic_ns() - now) * SWEEP_REST;
+	if (scx_bpf_dsq_nr_queued(HELD) && !__sync_fetch_and_or(&state.sweeping, 1))
+		timer_start(&sweeper->timer, next > rest ? next : rest, 0);
+	return 0;
+}
+
 SECTION("struct_ops/enqueue") void sched_enqueue(u64 *arguments)
 {
 	struct task_struct *task = (void *)arguments[0];
@@ -262,25 +415,31 @@ SECTION("struct_ops/enqueue") void sched_enqueue(u64 *arguments)
 	struct task *own = task_storage(&tasks, task, NULL, 0);
 	struct group *call, *session;
 	bool agent;
+	if (own && own->caught) {
+		hold(task, own, flags);
+		return;
+	}
 	__sync_fetch_and_add(&state.queued, 1);
 	if (!own || !find(task, &call, &session, &agent)) {
-		insert(task, state.now, flags);
+		insert(task, QUEUE, state.now, flags);
 		return;
 	}
 	catch_up(call, session, MOST_LAG);
 	if (own->charged) /* it left the queue without having run: another cgroup, another policy */
 		__sync_fetch_and_add(&call->clock, -own->charged);
-	insert(task, charge(own, call, session), flags);
+	insert(task, QUEUE, charge(own, call, session), flags);
 	if (flags & ENUM_VALUE(enum scx_enq_flags, SCX_ENQ_WAKEUP))
 		take_place(own->tag);
 }
 
-/* The kernel asks before it puts the task that ran back into the queue: if nobody there is further behind, it stays. */
-INLINE bool stays(struct task_struct *task, u32 cpu)
+INLINE bool could_stay(struct task_struct *task)
 {
-	if (!task || !(((struct task_struct___scx *)task)->scx.flags & ENUM_VALUE(enum scx_ent_flags, SCX_TASK_QUEUED)))
-		return false;
-	struct task *own = task_storage(&tasks, task, NULL, 0);
+	return task && (((struct task_struct___scx *)task)->scx.flags & ENUM_VALUE(enum scx_ent_flags, SCX_TASK_QUEUED));
+}
+
+/* The kernel asks before it puts the task that ran back into the queue: if nobody there is further behind, it stays. */
+INLINE bool stays(struct task_struct *task, struct task *own, u32 cpu)
+{
 	struct group *call, *session;
 	bool agent;
 	s64 first;
@@ -294,17 +453,39 @@ INLINE bool stays(struct task_struct *task, u32 cpu)
 	charge(own, call, session);
 	show_running(own, cpu);
 	__sync_fetch_and_add(&state.stayed, 1);
-	if (scx_bpf_task_set_slice)
-		scx_bpf_task_set_slice(task, SLICE);
-	else
-		((struct task_struct___scx *)task)->scx.slice = SLICE;
+	set_slice(task, SLICE);
 	return true;
 }
 
 SECTION("struct_ops/dispatch") void sched_dispatch(u64 *arguments)
 {
-	if (!stays((void *)arguments[1], (u32)arguments[0]))
-		scx_bpf_dsq_move_to_local(QUEUE);
+	struct task_struct *task = (void *)arguments[1];
+	bool could = could_stay(task);
+	struct task *own = could ? task_storage(&tasks, task, NULL, 0) : NULL;
+	if (own && own->caught)
+		could = false;
+	if (could && stays(task, own, (u32)arguments[0]))
+		return;
+	/* With SCX_OPS_ENQ_LAST the kernel lets nobody stay by itself, not even on a CPU that would idle. */
+	if (!scx_bpf_dsq_move_to_local(QUEUE) && could)
+		set_slice(task, SLICE);
+}
+
+/* The timer interrupt of a CPU that runs a task. */
+SECTION("struct_ops/tick") void sched_tick(u64 *arguments)
+{
+	struct task_struct *task = (void *)arguments[0];
+	if (!state.limited)
+		return;
+	struct task *own = task_storage(&tasks, task, NULL, 0);
+	if (!own || !own->since || !settle_limits(task, own, monotonic_ns()))
+		return;
+	if (!in_user_mode(task) || is_called(task)) {
+		__sync_fetch_and_add(&state.let_on, 1);
+		return;
+	}
+	own->caught = 1;
+	set_slice(task, 0);
 }
 
 SECTION("struct_ops/runnable") void sched_runnable(u64 *arguments)
@@ -312,14 +493,15 @@ SECTION("struct_ops/runnable") void sched_runnable(u64 *arguments)
 	struct task_struct *task = (void *)arguments[0];
 	struct group *call, *session;
 	bool agent;
-	if (!find(task, &call, &session, &agent))
-		return;
-	if (__sync_fetch_and_add(&call->active, 1) == 0) {
-		call->counted = call->weight;
-		__sync_fetch_and_add(&session->weights, call->counted);
-		bool interactive = agent || call->cpu_ns < INTERACTIVE_UNTIL;
-		catch_up(call, session, interactive ? INTERACTIVE_CREDIT : CREDIT);
+	struct task *own = task_storage(&tasks, task, NULL, 0);
+	if (own) {
+		own->caught = 0;
+		own->held_since = 0;
+		own->prepaid = 0;
+		own->woken = arguments[1] & ENUM_VALUE(enum scx_enq_flags, SCX_ENQ_WAKEUP) ? monotonic_ns() : 0;
 	}
+	if (find(task, &call, &session, &agent))
+		count_in(call, session, agent);
 }
 
 SECTION("struct_ops/quiescent") void sched_quiescent(u64 *arguments)
@@ -327,12 +509,9 @@ SECTION("struct_ops/quiescent") void sched_quiescent(u64 *arguments)
 	struct task_struct *task = (void *)arguments[0];
 	struct group *call, *session;
 	bool agent;
-	if (!find(task, &call, &session, &agent) || !call->active)
-		return;
-	if (__sync_fetch_and_add(&call->active, -1) == 1) {
-		__sync_fetch_and_add(&session->weights, -call->counted);
-		call->counted = 0;
-	}
+	struct task *own = task_storage(&tasks, task, NULL, 0);
+	if ((!own || !own->held_since) && find(task, &call, &session, &agent))
+		count_out(call, session);
 }
 
 SECTION("struct_ops/running") void sched_running(u64 *arguments)
@@ -341,7 +520,11 @@ SECTION("struct_ops/running") void sched_running(u64 *arguments)
 	struct task *own = task_storage(&tasks, task, NULL, 0);
 	if (!own)
 		return;
-	own->since = monotonic_ns();
+	own->since = own->billed = monotonic_ns();
+	own->caught = 0;
+	if (own->woken)
+		count_wait(own->since - own->woken);
+	own->woken = 0;
 	show_running(own, scx_bpf_task_cpu(task));
 }
 
@@ -357,8 +540,11 @@ SECTION("struct_ops/stopping") void sched_stopping(u64 *arguments)
 		place->busy = 0;
 	if (!own || !own->since)
 		return;
+	u64 at = monotonic_ns();
 	if (find(task, &call, &session, &agent))
-		settle(task, own, call, session, monotonic_ns());
+		settle(task, own, call, session, at);
+	if (state.limited)
+		settle_limits(task, own, at);
 	own->charged = 0;
 	own->since = 0;
 }
@@ -375,6 +561,8 @@ SECTION("struct_ops.s/cgroup_init") s32 sched_cgroup_init(u64 *arguments)
 	if (!group)
 		return -12; /* ENOMEM */
 	group->weight = how->weight;
+	if (FIELD_EXISTS(how->bw_quota_us))
+		set_limit((void *)arguments[0], how->bw_period_us, how->bw_quota_us, how->bw_burst_us);
 	return 0;
 }
 
@@ -385,9 +573,20 @@ SECTION("struct_ops/cgroup_set_weight") void sched_cgroup_set_weight(u64 *argume
 		group->weight = (u32)arguments[1]; /* an active call counts with it in its session from its next pause on */
 }
 
+SECTION("struct_ops/cgroup_set_bandwidth") void sched_cgroup_set_bandwidth(u64 *arguments)
+{
+	set_limit((void *)arguments[0], arguments[1], arguments[2], arguments[3]);
+}
+
 SECTION("struct_ops.s/init") s32 sched_init(void)
 {
-	return scx_bpf_create_dsq(QUEUE, -1);
+	u32 first = 0;
+	struct sweeper *sweeper = map_lookup(&sweepers, &first);
+	if (!sweeper || timer_init(&sweeper->timer, &sweepers, CLOCK_MONOTONIC) ||
+	    timer_set_callback(&sweeper->timer, sweep))
+		return -22; /* EINVAL */
+	s32 failed = scx_bpf_create_dsq(QUEUE, -1);
+	return failed ? failed : scx_bpf_create_dsq(HELD, -1);
 }
 
 SECTION("struct_ops/exit") void sched_exit(u64 *arguments)
@@ -407,9 +606,11 @@ SECTION(".struct_ops.link") struct sched_ext_ops agentcgroup_ops = {
 	.running = (void *)sched_running,
 	.stopping = (void *)sched_stopping,
 	.quiescent = (void *)sched_quiescent,
+	.tick = (void *)sched_tick,
 	.init_task = (void *)sched_init_task,
 	.cgroup_init = (void *)sched_cgroup_init,
 	.cgroup_set_weight = (void *)sched_cgroup_set_weight,
+	.cgroup_set_bandwidth = (void *)sched_cgroup_set_bandwidth,
 	.init = (void *)sched_init,
 	.exit = (void *)sched_exit,
 	.timeout_ms = 5000,

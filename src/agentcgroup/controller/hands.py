@@ -57,8 +57,9 @@ class Hands:
         """Carry out an action on the leaf of a call, and keep its case up to date."""
         leaf = self._tree.calls.child(case.call)
         verb = type(action).__name__.lower()
-        slowed = isinstance(action, Freeze) and self._slow(case.call, leaf)
-        self._note(case.call, verb, f"{action.reason} ({self._slowed_how})" if slowed else action.reason)
+        slowed = isinstance(action, Freeze) and self._slow(case.call, leaf, action.slowed)
+        by_us = slowed and self._brake is not None
+        self._note(case.call, verb, f"{action.reason} ({self._slowed_how})" if by_us else action.reason)
         match action:
             case Limit():
                 high, most = action.high_bytes, action.max_bytes
@@ -72,9 +73,10 @@ class Hands:
                     self._do(case.call, verb, self._enforcer.freeze(leaf, timeout_s=_FREEZE_CONFIRMED_WITHIN_S))
             case Thaw():
                 case.frozen.end()
-                if self._brake is not None and case.call in self._slowed:
+                if case.call in self._slowed:
                     self._slowed.discard(case.call)
-                    self._brake.release(leaf.path)
+                    if self._brake is not None:
+                        self._brake.release(leaf.path)
                 elif case.held.since_s is None:  # else the operator thaws it
                     self._do(case.call, verb, self._enforcer.thaw(leaf))
 
@@ -119,8 +121,10 @@ class Hands:
         if (weight := _declared_weight(case.hint)) is not None:
             _weigh(self._tree.calls.child(case.call), weight)
 
-    def _slow(self, call: str, leaf: Cgroup) -> bool:
-        if self._brake is None or not self._brake.slow(leaf.path):
+    def _slow(self, call: str, leaf: Cgroup, done: bool) -> bool:
+        """Slow a call in place of a freeze, unless that is ``done``; False when there is no brake for it."""
+        if not done and (self._brake is None or not self._brake.slow(leaf.path)):
+            self._slowed.discard(call)
             return False
         self._slowed.add(call)
         return True

@@ -250,7 +250,7 @@ class Session:
             agent_hint=os.environ.get(VARIABLE, ""),
             give=self._clients.give,
             terminate=self._terminate,
-            brake=self._scheduling.brake if self._scheduling and settings.enforcer in ("auto", "scx") else None,
+            brake=self._scheduling.brake if self._scheduling and settings.enforcer == "scx" else None,
         )
         self._calls.observer = self._clients.control = self._control
         self._calls.budget_bytes = tree.calls.read_max("memory.max")

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from agentcgroup.daemon.braking import Braking
 from agentcgroup.daemon.looks import Looks
 from agentcgroup.daemon.messages import Hello, Order, Report
 from agentcgroup.daemon.pending import Pending
@@ -79,6 +80,7 @@ class Arbiter:
         self.seats: dict[str, Seat] = {}
         self.counts = Counts()
         self.followers: list[Follower] = []
+        self.braking: Braking | None = None
         self._policy = policy
         self._pending = Pending()
         self._after_look: set[Signal] = set()  # occasions that a look is for
@@ -233,7 +235,10 @@ class Arbiter:
         seat.kills += kills
         self.counts.kills += kills
         self.counts.actions += len(actions)
-        seat.act(actions)
+        self._send(seat, actions)
+
+    def _send(self, seat: Seat, actions: Sequence[Action]) -> None:
+        seat.act(actions if self.braking is None else self.braking.carry_out(seat, actions))
 
     def _failed(self, signal: Signal) -> None:
         self.counts.failures += 1
@@ -249,7 +254,7 @@ class Arbiter:
     def _let_go(self, reason: str) -> None:
         for seat in self.seats.values():
             if actions := seat.undo.take(reason):
-                seat.act(actions)
+                self._send(seat, actions)
 
     def _world(self, memory: MemInfo) -> World:
         seats = [seat for seat in self.seats.values() if seat.governed]

@@ -11,7 +11,9 @@ import asyncio
 import logging
 
 from agentcgroup.controller.detection import Opened, opened, shorts
+from agentcgroup.controller.scheduling import Brake
 from agentcgroup.daemon.arbiter import Arbiter
+from agentcgroup.daemon.braking import Braking
 from agentcgroup.daemon.seat import Seat
 from agentcgroup.enforce.choice import AUTO, LAST
 from agentcgroup.enforce.offers import offers
@@ -25,11 +27,12 @@ _log = logging.getLogger(__name__)
 class Detection:
     """Tells ``arbiter`` who stalls. On the loop of the daemon; ``start`` once, ``close`` at the end."""
 
-    def __init__(self, arbiter: Arbiter, wanted: str = AUTO) -> None:
+    def __init__(self, arbiter: Arbiter, wanted: str = AUTO, brake: Brake | None = None) -> None:
         self.enforcer = LAST
         self.why = "the kernel has not been asked yet"
         self._arbiter = arbiter
         self._wanted = wanted
+        self._brake = brake
         self._loop = asyncio.get_running_loop()
         self._known: dict[int, tuple[Seat, Priority]] = {}  # by the number of the cgroup; its rank in the kernel
         self._opened: Opened | None = None
@@ -71,8 +74,8 @@ class Detection:
 
     def _open(self) -> Opened:
         offered = offers()
-        for name in ("memcg_bpf", "scx"):
-            offered[name] = offered[name] or "the daemon leaves that to the sessions"
+        offered["memcg_bpf"] = offered["memcg_bpf"] or "the daemon leaves that to the sessions"
+        offered["scx"] = offered["bpf"] if self._brake is not None else "the daemon holds no scheduler"
         return opened(self._wanted, offered)
 
     def _take(self, opening: asyncio.Future[Opened]) -> None:
@@ -83,6 +86,9 @@ class Detection:
             result.close()
             return
         self._opened, self.enforcer, self.why = result, result.choice.enforcer, result.choice.why
+        if self.enforcer == "scx" and self._brake is not None:
+            self._arbiter.braking = Braking(self._brake)
+            self._arbiter.followers.append(self._arbiter.braking)
         level = logging.DEBUG if self._wanted in (AUTO, self.enforcer) else logging.WARNING
         _log.log(level, "the enforcer is %s: %s", self.enforcer, self.why)
         if result.detector is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from agentcgroup.controller.scheduling import Brake
 from agentcgroup.daemon.arbiter import Arbiter
 from agentcgroup.daemon.seat import Seat
 from agentcgroup.daemon.timer import Timer
@@ -31,6 +32,7 @@ class Scheduling:
         self._arbiter = arbiter
         self._wanted = wanted
         self._held: Scheduler | None = None
+        self.brake: Brake | None = None  # of the scheduler that is held
         self._timer = Timer(self._look)
 
     async def start(self) -> None:
@@ -44,6 +46,7 @@ class Scheduling:
             _log.warning("cpu.weight alone divides the CPU, not sched_ext: %s", error)
             return
         self.scheduler, self.why = OURS, ""
+        self.brake = Brake(self._held)
         self._arbiter.followers.append(self)
         for seat in self._arbiter.seats.values():
             self.joined(seat)
@@ -53,6 +56,9 @@ class Scheduling:
         """Detach it."""
         self._timer.cancel()
         self.scheduler = DEFAULT
+        if self.brake is not None:
+            self.brake.close()
+            self.brake = None
         if self._held is not None:
             self._held.close()
             self._held = None
@@ -81,6 +87,9 @@ class Scheduling:
             self._timer.start(_LOOK_EVERY_S)
             return
         why = ": ".join(part for part in (end.reason, end.message) if part)
+        brake = self.brake
         self.close()
         self.why = f"the kernel ended it: {why}"
         _log.warning("the kernel ended our CPU scheduler (%s): cpu.weight divides the CPU from now on", why)
+        if brake is not None:
+            brake.lost()

@@ -22,7 +22,7 @@ from agentcgroup.daemon.desk import Desk
 from agentcgroup.daemon.detection import Detection
 from agentcgroup.daemon.notify import notify
 from agentcgroup.daemon.places import own_socket
-from agentcgroup.daemon.scheduling import Scheduling
+from agentcgroup.daemon.scheduling import OURS, Scheduling
 from agentcgroup.daemon.server import Server
 from agentcgroup.errors import AgentcgroupError, HostError
 from agentcgroup.kernel.meminfo import read_meminfo
@@ -73,14 +73,14 @@ class Service:
             Desk(self._arbiter, self._about, self._reload),
             KillLog(config.kill_log, config.kill_log_bytes),
         )
-        self._detection = Detection(self._arbiter, config.enforcer)
-        self._scheduling = Scheduling(self._arbiter, config.scheduler)
+        self._scheduling = Scheduling(self._arbiter, OURS if config.enforcer == "scx" else config.scheduler)
         self._server.scheduler_of = self._scheduling.of
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         await self._scheduling.start()  # before the first session, which is told of it once
+        self._detection = Detection(self._arbiter, config.enforcer, self._scheduling.brake)
         try:
             await self._server.start()
             self._detection.start()

@@ -1,8 +1,9 @@
 """Which enforcer a session gets: the best that the host offers, or the one that was asked for. Pure.
 
 memcg_bpf  delays and protection in the kernel's own reclaim path; in no released kernel (kernel/memcg_ops.py)
-scx        detection by BPF, and a small share of the CPU for who is held (the sched_ext scheduler)
-bpf        detection by BPF, and a freeze by the controller
+bpf        detection by BPF, and a freeze by the controller: of the brakes the quickest, and the one that makes nobody
+           wait for a lock for long (docs/reference/brakes.md)
+scx        the same detection, and a small share of the CPU for who is held (the sched_ext scheduler)
 cgroup     the files of cgroup v2 alone; always there, and what it cannot do on a host its results say
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from agentcgroup.errors import UsageError
 
-ENFORCERS = ("memcg_bpf", "scx", "bpf", "cgroup")  #: best first
+ENFORCERS = ("memcg_bpf", "bpf", "scx", "cgroup")  #: best first
 LAST = "cgroup"
 AUTO = "auto"
 _NOT_LOOKED_AT = "nobody looked whether this host offers it"

@@ -7,6 +7,10 @@
         if (end := scheduler.ended()) is not None:
             print(end.reason)  # the kernel has ejected it; everything runs under the default scheduler again
 
+It has brakes for what uses memory that others need: ``slow`` leaves a cgroup a part of a CPU, ``hold`` nothing for a
+moment. Neither makes a task wait that may own a lock of the kernel (src/agentcgroup/bpf/bandwidth.h), both end by
+themselves, and both let a task through that is to be killed or frozen. cpu.max is enforced in the same way.
+
 It governs the tasks that have the policy SCHED_EXT and lie in a session; all others stay with the kernel's own
 scheduler (SCX_OPS_SWITCH_PARTIAL). Nothing is pinned: when this process ends, however it ends, so does the scheduler,
 and the tasks run on under the default one. Source: Documentation/scheduler/sched-ext.rst, Linux 6.12.
@@ -18,8 +22,10 @@ import ctypes
 import errno
 import os
 import sys
-from contextlib import suppress
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,10 +33,12 @@ from typing import Self
 from agentcgroup.errors import HostError
 from agentcgroup.kernel import btf
 from agentcgroup.kernel.bpf import BpfObject
+from agentcgroup.kernel.bpf_info import ProgramInfo
 from agentcgroup.kernel.libbpf import BpfError, Obstacle
 
 POLICY = 7  # SCHED_EXT, include/uapi/linux/sched.h
 _STATE = Path("/sys/kernel/sched_ext/state")
+_OBJECT = "sched"
 _OPS = "agentcgroup_ops"
 
 
@@ -45,6 +53,12 @@ class _State(ctypes.Structure):
         ("preempted", ctypes.c_uint64),
         ("over_high", ctypes.c_uint64),
         ("ran_ns", ctypes.c_uint64),
+        ("held", ctypes.c_uint64),
+        ("let_on", ctypes.c_uint64),
+        ("called", ctypes.c_uint64),
+        ("sweeping", ctypes.c_uint64),
+        ("limited", ctypes.c_uint64),
+        ("waits", ctypes.c_uint64 * 20),
         ("exit_code", ctypes.c_int64),
         ("exit_kind", ctypes.c_uint64),
         ("reason", ctypes.c_char * 64),
@@ -56,11 +70,29 @@ class _Operations(ctypes.Structure):
     """struct sched_ext_ops of scx.h, as far as it is set here."""
 
     _fields_ = (
-        ("callbacks", ctypes.c_void_p * 12),
+        ("callbacks", ctypes.c_void_p * 13),
+        ("cgroup_set_bandwidth", ctypes.c_void_p),
         ("flags", ctypes.c_uint64),
         ("timeout_ms", ctypes.c_uint32),
         ("name", ctypes.c_char * 128),
     )
+
+
+class _Bucket(ctypes.Structure):
+    """struct bucket of sched.h."""
+
+    _fields_ = (
+        ("rate", ctypes.c_uint64),
+        ("most_ns", ctypes.c_uint64),
+        ("until_ns", ctypes.c_uint64),
+        ("left_ns", ctypes.c_int64),
+        ("at_ns", ctypes.c_uint64),
+    )
+
+
+_WHOLE_CPU = 1 << 20  # of _Bucket.rate
+_PIECE_NS = 2_000_000  # PIECE of bandwidth.h: with less in it a bucket would never let a task go
+MOST_HOLD_S = 2.5  # the kernel ends a scheduler that leaves a task waiting for 5 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +105,10 @@ class Counters:
     preempted: int  # times that it took the place of another
     over_high: int  # runs of tasks above their memory.high
     ran_ns: int  # CPU time of all its tasks
+    held: int = 0  # times that a task was made to wait, by a limit or a brake
+    let_on: int = 0  # times that one would have been, but was in the kernel, where it may own a lock
+    called: int = 0  # times that one that waited was let through for a signal, or to be frozen
+    waits: tuple[int, ...] = ()  # from waking up to running: [n] below 2**n us, and not below the one before
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +131,14 @@ class Scheduler:
             )
         if (state := _STATE.read_text().strip()) != "disabled":
             raise BpfError(Obstacle.REFUSED, f"another sched_ext scheduler is {state}", "end that one first")
-        self._object = BpfObject("sched")
+        self._object = BpfObject(_OBJECT)
         try:
-            flags = btf.enum_value(btf.read(), "scx_ops_flags", "SCX_OPS_SWITCH_PARTIAL")
-            self._object.initial(_OPS, _Operations).flags |= flags
+            blob, operations = btf.read(), self._object.initial(_OPS, _Operations)
+            for flag in ("SCX_OPS_SWITCH_PARTIAL", "SCX_OPS_ENQ_LAST"):
+                operations.flags |= btf.enum_value(blob, "scx_ops_flags", flag)
+            self._told_limits = "cgroup_set_bandwidth" in btf.layouts(blob, ["sched_ext_ops"])["sched_ext_ops"].members
+            if not self._told_limits:  # before Linux 6.17
+                operations.cgroup_set_bandwidth = None
             self._object.load()
             self._object.attach_operations(_OPS)
         except BaseException:
@@ -108,11 +148,51 @@ class Scheduler:
 
     def add(self, session: Path) -> None:
         """The cgroup ``session`` is one; its tasks that have joined are governed from now on, until it is removed."""
-        descriptor = os.open(session, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self._object.maps["sessions"].put(descriptor.to_bytes(4, sys.byteorder), (1).to_bytes(4, sys.byteorder))
-        finally:
-            os.close(descriptor)
+        self._put("sessions", session, (1).to_bytes(4, sys.byteorder))
+        if not self._told_limits and (limit := _cpu_max(session)) is not None:
+            self._put("limits", session, bytes(limit))
+            self._live.limited = 1
+
+    def remove(self, session: Path) -> None:
+        """It is one no longer; for those of its tasks that have run, nothing changes. Nothing is done for one that is
+        gone."""
+        self._delete("sessions", session)
+
+    def slow(self, cgroup: Path, share: float, seconds: float) -> None:
+        """Leave ``cgroup`` at most ``share`` of one CPU, even of an idle one, for ``seconds`` or until ``release``.
+
+        From the next timer interrupt on that finds one of its tasks in user mode; the average is exact over about a
+        second. Again: with new numbers. ValueError for a share that is not above 0, for 0 is ``hold``.
+        """
+        if not (share > 0 and seconds > 0):
+            raise ValueError(f"a share of {share} for {seconds} s: both must be above 0")
+        self._brake(cgroup, max(1, round(share * _WHOLE_CPU)), seconds)
+
+    def hold(self, cgroup: Path, seconds: float) -> None:
+        """Keep the tasks of ``cgroup`` from running for ``seconds`` (``MOST_HOLD_S`` at most), or until ``release``.
+
+        Each from the next timer interrupt on that finds it in user mode: one in the kernel runs on until then.
+        """
+        if not 0 < seconds <= MOST_HOLD_S:
+            raise ValueError(f"{seconds} s: a cgroup can be held for at most {MOST_HOLD_S} s at a time")
+        self._brake(cgroup, 0, seconds)
+
+    def release(self, cgroup: Path) -> None:
+        """End ``slow`` or ``hold`` now: what waits runs again within 5 ms. Nothing is done where there is neither."""
+        self._delete("brakes", cgroup)
+
+    def _brake(self, cgroup: Path, rate: int, seconds: float) -> None:
+        now = time.monotonic_ns()
+        self._put("brakes", cgroup, bytes(_Bucket(rate, _PIECE_NS, now + round(seconds * 1e9), 0, now)))
+        self._live.limited = 1
+
+    def _put(self, kind: str, cgroup: Path, value: bytes) -> None:
+        with _descriptor(cgroup) as key:
+            self._object.maps[kind].put(key, value)
+
+    def _delete(self, kind: str, cgroup: Path) -> None:
+        with suppress(FileNotFoundError), _descriptor(cgroup) as key:
+            self._object.maps[kind].delete(key)
 
     def ended(self) -> End | None:
         """Why it is no longer attached; None while it is."""
@@ -123,7 +203,12 @@ class Scheduler:
     def counters(self) -> Counters:
         """What it did so far."""
         live = self._live
-        return Counters(live.queued, live.direct, live.stayed, live.preempted, live.over_high, live.ran_ns)
+        counts = {field.name: getattr(live, field.name) for field in fields(Counters)}
+        return Counters(**{**counts, "waits": tuple(live.waits)})
+
+    def programs(self) -> dict[str, ProgramInfo]:
+        """What the kernel says of each program, such as the instructions that its verifier walked through."""
+        return self._object.info()
 
     def close(self) -> None:
         """Detach it: its tasks run on under the default scheduler. May be called again."""
@@ -134,6 +219,28 @@ class Scheduler:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+@contextmanager
+def _descriptor(cgroup: Path) -> Iterator[bytes]:
+    """The key of a cgroup in a map that the kernel keeps with cgroups."""
+    descriptor = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor.to_bytes(4, sys.byteorder)
+    finally:
+        os.close(descriptor)
+
+
+def _cpu_max(cgroup: Path) -> _Bucket | None:
+    """cpu.max as a bucket; None: it has none. For kernels that do not tell their schedulers of it."""
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+    except FileNotFoundError:
+        return None
+    if quota == "max":
+        return None
+    most = max(int(quota) * 1000, _PIECE_NS)
+    return _Bucket(int(quota) * _WHOLE_CPU // int(period), most, 0, most, time.monotonic_ns())
 
 
 def join(pid: int) -> None:

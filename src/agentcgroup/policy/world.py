@@ -167,10 +167,14 @@ class Reclaim:
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """Stop a call at a safe point (cgroup.freeze)."""
+    """Stop a call at a safe point (cgroup.freeze).
+
+    ``slowed`` is not for policies: whoever passes it on has slowed the call instead, and the rest is as if it stood.
+    """
 
     id: CallId
     reason: str
+    slowed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

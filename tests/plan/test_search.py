@@ -4,23 +4,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcgroup.plan.question import Question, Together
-from agentcgroup.plan.search import Job, largest, search
+from agentcgroup.plan.search import COARSE, FINE, Job, edge, search
 from agentcgroup.plan.trial import Trial, room_bytes
 from tests.plan.made import GIB, MIB, bursty, idle
 
 
-@given(st.integers(0, 3000), st.integers(0, 3000), st.integers(1, 4000))
-def test_the_search_finds_the_edge(edge: int, cap: int, guess: int) -> None:
+@given(st.integers(0, 3000), st.integers(0, 3000), st.integers(1, 4000), st.sampled_from([FINE, COARSE]))
+def test_the_search_finds_the_edge(last: int, cap: int, guess: int, part: int) -> None:
     tried: list[int] = []
 
     def passes(agents: int) -> bool:
         tried.append(agents)
-        return agents <= edge
+        return agents <= last
 
-    found = largest(passes, cap, guess)
-    right = min(edge, cap)
-    assert found <= right
-    assert right - found <= right / 50 + 1
+    found, most = edge(passes, cap, guess, part)
+    right = min(last, cap)
+    assert found <= right <= most
+    assert most - found <= found / part
     assert found == 0 or found in tried
     assert len(tried) <= 40
     assert all(1 <= agents <= cap for agents in tried)

@@ -7,7 +7,8 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,12 @@ def test_results_come_in_the_order_of_the_items(engine: Any) -> None:
     assert engine.map(_add, 0, []) == []
 
 
+def test_what_is_done_is_told(engine: Any) -> None:
+    told: list[int] = []
+    engine.map(_add, 1, list(range(7)), told.append)
+    assert told == [1, 2, 3, 4, 5, 6, 7]
+
+
 def test_an_error_keeps_its_fix(engine: Any) -> None:
     with pytest.raises(UsageError) as error:
         engine.map(_refuse, None, [1, 2, 3])
@@ -139,6 +146,56 @@ def test_workers_give_polars_one_thread(engine: Any) -> None:
 def test_a_worker_that_dies_is_said() -> None:
     with open_engine("local", 2) as opened, pytest.raises(HostError, match="a worker of the study died"):
         opened.map(_die, None, [1, 2])
+
+
+def _begin(folder: str, item: int) -> int:
+    (Path(folder) / f"{item}.{os.getpid()}").touch()
+    time.sleep(600)
+    return item
+
+
+_PARENT = """
+import os, sys
+from agentcgroup.study.engine import open_engine
+from tests.study.test_engine import _begin
+
+if __name__ == "__main__":
+    with open_engine("local", 2) as engine:
+        engine.map(_begin, sys.argv[1], [1, 2])
+"""
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_their_parent(tmp_path: Path, ended_by: signal.Signals) -> None:
+    began, left = tmp_path / "began", tmp_path / "left"
+    began.mkdir()
+    left.mkdir()
+    (tmp_path / "parent.py").write_text(_PARENT)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(left)}
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "parent.py"), str(began)], env=environment)
+    wait_for(lambda: len(list(began.iterdir())) == 2)
+    workers = [Path("/proc") / path.suffix[1:] for path in began.iterdir()]
+    assert all(worker.exists() for worker in workers)
+    parent.send_signal(ended_by)
+    assert parent.wait(20) == -ended_by
+    wait_for(lambda: not any(map(lives, workers)))
+    assert not list(left.iterdir())  # nor do they leave what they shared
+
+
+def lives(process: Path) -> bool:
+    """Whether a process is there and not a zombie, which is only for its parent to remove."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_for(done: Callable[[], bool]) -> None:
+    """At most as long as a busy machine may need to start some interpreters."""
+    until = time.monotonic() + 120
+    while not done():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 @needs_dask

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -32,6 +33,22 @@ def test_a_recorded_trace(tmp_path: Path) -> None:
         assert call["cpu_time_s"] == pytest.approx(cpu_us / 1e6)
         assert call["tool"] == "shell"
     assert calls["outcome"].to_list()[3] == "oom"
+    assert calls["leftovers_killed"].to_list() == [0, 1, 0, 1, 0, 1, 0]
+    assert calls["leftovers_kept"].to_list() == [0, 0, 0, 0, 1, 0, 0]
+
+
+def test_what_calls_left_is_null_where_nobody_saw_it(tmp_path: Path) -> None:
+    build.write_trace(tmp_path / "own/one")
+    path = tmp_path / "own/one/records.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [line for line in lines if (line["kind"], line.get("call")) != ("call_end", "c000004")]
+    for line in lines:
+        if (line["kind"], line.get("call")) == ("call_start", "c000002"):
+            line["managed"] = False
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    calls = load([tmp_path / "own"]).calls
+    assert calls["leftovers_killed"].to_list() == [0, None, 0, None, 0, 1, 0]
+    assert calls["leftovers_kept"].to_list() == [0, None, 0, None, 1, 0, 0]
 
 
 def test_a_cut_trace_and_one_that_is_none(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """The answer of a plan: agents per host by four ways to give out memory, with intervals, and what is to be said of it.
 
 Interval: sessions are drawn again, whole and with replacement, so often as `Question.replicates` says; from the least
-to the most agents that come out. Of 19 replicates that holds nine times in ten. One session has none.
+to the most agents that come out. Of 19 replicates that holds nine times in ten. One session has none. Each draw is
+searched to a sixteenth only, which makes the interval wider by that, never narrower.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from agentcgroup.plan import reserve
 from agentcgroup.plan.load import Sessions
 from agentcgroup.plan.question import Question, Together
 from agentcgroup.plan.risk import Rate
-from agentcgroup.plan.search import Check, Common, Found, Job, check, drawn, search
+from agentcgroup.plan.search import COARSE, Check, Common, Found, Job, check, drawn, search
 from agentcgroup.plan.session import Session
 from agentcgroup.plan.trial import Outcome, chosen_policy
 from agentcgroup.study.engine import Engine
@@ -82,8 +83,9 @@ def answer(question: Question, of: Sessions, engine: Engine, progress: Progress)
     found = work.map("searching", search, [*reversed(first), *spread])
     alone = dict(zip(reversed(policies), found, strict=False))
     rows = [_reserving(question, of.all, share, name) for share, name in _RESERVING]
-    for name in policies:
-        rows.append(_sharing(work, alone[name], demand, "no control" if name == "none" else name))
+    checked = {name: _checked(work.under(name), alone[name].agents, _title(name)) for name in policies}
+    intervals = _intervals(work, {name: agents for name, (agents, _) in checked.items()})
+    rows += [_sharing(question, alone[name], *checked[name], intervals.get(name), demand) for name in policies]
     together = (alone[question.policy], *found[len(policies) :])
     return Answer(of.set, len(of.all), demand, cpu, tuple(rows), together, tuple(_notes(question, of, demand, rows)))
 
@@ -98,15 +100,15 @@ class _Work:
     engine: Engine
     progress: Progress
 
+    def under(self, policy: str) -> _Work:
+        """The same under another policy."""
+        return replace(self, question=_under(self.question, policy))
+
     def map(self, what: str, function: Callable[[Common, T], R], items: Sequence[T]) -> list[R]:
         """As `Engine.map`, telling how far it is."""
-        done: list[R] = []
-        step = max(1, 2 * self.engine.workers)
-        for at in range(0, len(items), step):
-            self.progress(what, at, len(items))
-            done += self.engine.map(function, (self.question, self.sessions), items[at : at + step])
-        self.progress(what, len(items), len(items))
-        return done
+        self.progress(what, 0, len(items))
+        told = lambda done: self.progress(what, done, len(items))  # noqa: E731
+        return self.engine.map(function, (self.question, self.sessions), items, told)
 
 
 def _reserving(question: Question, sessions: Sequence[Session], share: float, name: str) -> Row:
@@ -133,29 +135,45 @@ def _reserving(question: Question, sessions: Sequence[Session], share: float, na
     )
 
 
-def _sharing(work: _Work, found: Found, demand: reserve.Demand, name: str) -> Row:
-    """The row of a policy: searched, checked in other rounds, and searched again in every replicate."""
-    policy = found.job.policy
-    question = replace(work.question, policy=policy, call_bytes=_call_bytes(work.question, policy))
-    mine = replace(work, question=question)
-    agents, outcome = _checked(mine, found.agents, name)
-    interval: Interval = None
-    if len(work.sessions) > 1 and question.replicates and agents:
-        numbers = range(question.replicates + 1)
-        jobs = [Job(number, policy, guess=max(1, agents), effort=_QUICK) for number in numbers]
-        base, *counts = [one.agents for one in work.map(f"drawing sessions again: {name}", search, jobs)]
-        # With less effort a search finds a little more: what counts is how much the draws differ from the whole.
-        interval = (
-            min(agents, int(agents * min(counts) / max(1, base))),
-            max(agents, int(agents * max(counts) / max(1, base) + 0.5)),
-        )
+def _sharing(
+    question: Question, found: Found, agents: int, outcome: Outcome, interval: Interval, demand: reserve.Demand
+) -> Row:
+    """The row of a policy: what was searched, and checked in other rounds."""
     wasted = 1 - agents * demand.memory_bytes / question.memory_bytes
     bound = found.bound if agents == found.agents else "risk" if found.bound == "cpu" else found.bound
+    name = _title(found.job.policy)
     return Row(name, agents, interval, bound, outcome.rate, outcome.slowdown, outcome.held_s, wasted)
 
 
-def _call_bytes(question: Question, policy: str) -> int | None:
-    return question.call_bytes if policy == question.policy else None
+def _intervals(work: _Work, agents: Mapping[str, int]) -> dict[str, Interval]:
+    """Of each policy that carries any; nothing where none is to be given."""
+    carry = [name for name, count in agents.items() if count]
+    if len(work.sessions) < 2 or not work.question.replicates or not carry:
+        return {}
+    # The whole first, and what takes longest: so that no worker waits for the last one.
+    jobs = [Job(0, name, guess=agents[name], effort=_QUICK) for name in reversed(carry)]
+    for name in reversed(carry):
+        numbers = range(1, work.question.replicates + 1)
+        jobs += [Job(number, name, guess=agents[name], effort=_QUICK, part=COARSE) for number in numbers]
+    found = work.map("drawing sessions again", search, jobs)
+    return {name: _interval(agents[name], [one for one in found if one.job.policy == name]) for name in carry}
+
+
+def _interval(agents: int, found: Sequence[Found]) -> Interval:
+    """With less effort a search finds a little more: what counts is how much the draws differ from the whole."""
+    whole, *draws = found
+    low, high = min(one.agents for one in draws), max(one.most for one in draws)
+    base = max(1, whole.agents)
+    return min(agents, int(agents * low / base)), max(agents, int(agents * high / base + 0.5))
+
+
+def _title(policy: str) -> str:
+    return "no control" if policy == "none" else policy
+
+
+def _under(question: Question, policy: str) -> Question:
+    """The same question about another policy; the limit of a call is that of the one that was asked about."""
+    return replace(question, policy=policy, call_bytes=question.call_bytes if policy == question.policy else None)
 
 
 def _checked(work: _Work, agents: int, name: str) -> tuple[int, Outcome]:

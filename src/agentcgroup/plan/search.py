@@ -13,7 +13,7 @@ from agentcgroup.plan.trial import Outcome, Trial
 
 _WORK = 12_000  # agents squared x rounds played: the time of a round grows like that
 _LEAST_ROUNDS, _MOST_ROUNDS = 3, 40
-_FINE = 50  # the search stops when it knows the answer to a fiftieth
+FINE, COARSE = 50, 16  # a search stops when it knows the answer to such a part of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Job:
     together: Together = Together.INDEPENDENT
     guess: int | None = None
     effort: float = 1.0
+    part: int = FINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search found. ``bound`` is what keeps it from being more: cpu, risk, slow-down, or memory (the mean)."""
+    """What a search found: with ``agents`` the bounds hold, with more than ``most`` they do not.
+
+    ``bound`` is what keeps it from being more: cpu, risk, slow-down, or memory (the mean).
+    """
 
     job: Job
     agents: int
+    most: int
     bound: str
     steps: tuple[Outcome, ...]  # by agents
 
@@ -72,8 +77,10 @@ def search(common: Common, job: Job) -> Found:
         steps[agents] = trial.outcome(agents, rounds_of(agents, question.effort * job.effort))
         return steps[agents].ok
 
-    found = largest(passes, cap, job.guess or min(cap, reserve.reservation(mine, 0.95, question.memory_bytes).agents))
-    return Found(job, found, _bound(found, cpu, steps, question), tuple(steps[agents] for agents in sorted(steps)))
+    guess = job.guess or min(cap, reserve.reservation(mine, 0.95, question.memory_bytes).agents)
+    found, most = edge(passes, cap, guess, job.part)
+    tried = tuple(steps[agents] for agents in sorted(steps))
+    return Found(job, found, most, _bound(found, cpu, steps, question), tried)
 
 
 def check(common: Common, job: Check) -> Outcome:
@@ -89,10 +96,13 @@ def rounds_of(agents: int, effort: float) -> int:
     return max(1, round(effort * max(_LEAST_ROUNDS, min(_MOST_ROUNDS, affordable))))
 
 
-def largest(passes: Callable[[int], bool], cap: int, guess: int) -> int:
-    """The largest number up to ``cap`` that passes, to about a fiftieth; 0 passes. Begins at ``guess``."""
+def edge(passes: Callable[[int], bool], cap: int, guess: int, part: int = FINE) -> tuple[int, int]:
+    """A number that passes, and one that no larger number is found to pass, at most a ``part``-th of the first apart.
+
+    Up to ``cap``; 0 passes. Begins at ``guess``.
+    """
     low, high = 0, cap
-    agents, step = max(1, min(guess, cap)), max(1, guess // 16)
+    agents, step = max(1, min(guess, cap)), max(1, 3 * guess // part)
     while low < high:
         if passes(agents):
             low, agents = agents, min(cap, agents + step)
@@ -101,10 +111,10 @@ def largest(passes: Callable[[int], bool], cap: int, guess: int) -> int:
         step *= 2
         if low > 0 and high < cap:  # both ends are known now
             break
-    while high - low > max(low, 1) // _FINE:
+    while high - low > max(low, 1) // part:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if passes(middle) else (low, middle - 1)
-    return low
+    return low, high
 
 
 def _bound(found: int, cpu: int | None, steps: dict[int, Outcome], question: Question) -> str:

@@ -35,7 +35,7 @@ NEAR = 0.75  # of the host: from here on admission may let calls wait for what o
 WARM_S = 30  # agents arrive over this; what happens meanwhile does not count
 _LEAST_S, _MOST_S = 270, 1800  # that count, of a round
 _LEAST_ROUNDS, _MOST_ROUNDS = 60, 1000  # scanned; between them so many that the risk could be told
-_NEAR_ROUNDS = 2  # played at least, of those that are near; else a third as many as of those that are over
+_NEAR_ROUNDS = 2  # of those that are near, where more than that are played of those that are over; of many a third
 _TELLING = 3  # rounds that are over: so many agree
 _LOST = frozenset((Ending.OOM, Ending.KILLED, Ending.REFUSED))
 
@@ -112,6 +112,7 @@ class Trial:
         self._room = room_bytes(question)
         self._dice = [Random(f"{seed}.{number}") for number in range(_MOST_ROUNDS)]  # noqa: S311
         self._places: list[list[int]] = [[] for _ in range(_MOST_ROUNDS)]
+        self._sums: dict[int, pl.Series] = {}  # demand of the first so many agents in each second: 2 MB each
 
     def outcome(self, agents: int, rounds: int) -> Outcome:
         """What becomes of ``agents``; up to ``rounds`` of the rounds that are over are played, fewer when they fail."""
@@ -120,7 +121,7 @@ class Trial:
         scanned = min(_MOST_ROUNDS, max(_LEAST_ROUNDS, scanned))
         peaks = self._peaks(agents, scanned)
         over = _Played([n for n, peak in enumerate(peaks) if peak > self._room], rounds, scanned)
-        most = max(_NEAR_ROUNDS, rounds // 3)
+        most = max(1, min(_NEAR_ROUNDS, rounds - 1), rounds // 3)
         near_bytes = min(self._room, NEAR * self.question.memory_bytes)
         near = _Played([n for n, peak in enumerate(peaks) if near_bytes < peak <= self._room], most, scanned)
         allowed = self.question.risk * hours * scanned
@@ -151,14 +152,22 @@ class Trial:
         if self._room <= 0:
             return [float("inf")] * scanned
         cells = self._counted_s
-        total = pl.zeros(scanned * cells, dtype=pl.Float64, eager=True)
+        fewer, total = self._summed(agents, scanned * cells)
         rows = pl.int_range(scanned * cells, eager=True)
         cell, of_round = rows % cells + WARM_S, rows // cells
-        for agent in range(agents):
+        for agent in range(fewer, agents):
             places = pl.Series([self._place(number, agent) for number in range(scanned)], dtype=pl.Int64)
             total += self._tape.memory.gather((places.gather(of_round) + cell) % self._tape.length_s)
+        self._sums[agents] = total
         peaks: list[float] = total.reshape((scanned, cells)).arr.max().to_list()
         return peaks
+
+    def _summed(self, agents: int, cells: int) -> tuple[int, pl.Series]:
+        """The demand of as many of the first ``agents`` as was added up before; fewer agents had no fewer rounds."""
+        known = [count for count, total in self._sums.items() if count <= agents and len(total) >= cells]
+        if not known:
+            return 0, pl.zeros(cells, dtype=pl.Float64, eager=True)
+        return max(known), self._sums[max(known)].head(cells)
 
     def _place(self, number: int, agent: int) -> int:
         """Where on the tape ``agent`` is at 0 of a round."""

@@ -94,6 +94,8 @@ CALLS: Schema = (
     Column("outcome", pl.String, "", "model.Outcome", "outcome", "-"),
     Column("memory_peak_bytes", pl.Int64, "B", "peak of its leaf", "usage", "-"),
     Column("cpu_time_s", pl.Float64, "s", "CPU time of its leaf", "usage", "-"),
+    Column("leftovers_killed", pl.Int32, "", "processes it left that were ended with it", "leftovers.killed", "-"),
+    Column("leftovers_kept", pl.Int32, "", "processes it left that were let run on", "leftovers.kept", "-"),
 )
 
 SAMPLES: Schema = (

@@ -85,3 +85,13 @@ def test_images_count_once_and_background_calls(tmp_path: Path) -> None:
     build.write_trace(tmp_path / "own/one")
     left = values(load([tmp_path / "own"]), "left_processes")
     assert left["", "calls"] == 1  # nohup ./server &
+    assert left["kept in the background", "share of shell calls"] == 1 / len(build.CALLS)
+    assert left["killed at the end of the call", "share of shell calls"] == 3 / len(build.CALLS)
+    assert left["killed at the end of the call", "processes per session"] == 3
+    assert left["killed at the end of the call", "most of one call"] == 1
+
+
+def test_what_a_published_call_left_is_not_known(tmp_path: Path) -> None:
+    left = values(one(tmp_path, [200] * 80, [call("c", 5, 6)]), "left_processes")
+    assert left["", "calls"] == 0
+    assert not [item for item, _ in left if item]

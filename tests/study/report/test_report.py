@@ -14,6 +14,7 @@ import pytest
 from agentcgroup.study.load import Study, load
 from agentcgroup.study.metrics import find_metrics
 from agentcgroup.study.number import Number
+from agentcgroup.study.published_table import PUBLISHED
 from agentcgroup.study.report import write_report
 from agentcgroup.study.report.figures import FIGURES
 from agentcgroup.study.report.style import FORMATS, WIDTH
@@ -102,6 +103,14 @@ def test_every_caption_says_n(out: Path) -> None:
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", text)
     assert len(captions) == len(FIGURES)
     assert all(re.search(r"\bn( = |, set by set: )\d", caption) for caption in captions)
+
+
+def test_values_and_intervals_do_not_break_over_lines(out: Path) -> None:
+    text = (out / "report.html").read_text("utf-8")
+    assert re.search(
+        r'<span class="q">2\.08 min</span> <span class="q">\([\d.]+ to [\d.]+\)</span> at the median', text
+    )
+    assert '<span class="q">n = 6</span> sessions' in text
 
 
 def test_labels_from_outside_stay_text(out: Path) -> None:
@@ -214,4 +223,6 @@ def test_the_published_traces(tmp_path: Path) -> None:
     assert "mean 10.8 min (GLM), 5.8 min (Haiku); median of all 8.1 min" in text
     rows = [line for line in (tmp_path / "report.md").read_text().splitlines() if line.startswith("| one task three")]
     assert re.search(r"DevOps.*Hard, least: haiku18 3\.71 min<br>.*greatest: haiku18 6\.70 min", rows[0])
+    html = (tmp_path / "report.html").read_text("utf-8")
+    assert html.count('<td data-name="which to believe, and why">') == len(PUBLISHED)  # a narrow page has no head
     assert "n = 111 (glm), 33 (haiku), 18 (haiku18), 4 (hires) sessions" in text

@@ -8,15 +8,16 @@ which floats are added is that in which threads happen to finish.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from agentcgroup.errors import UsageError
 
 C = TypeVar("C")
 T = TypeVar("T")
 R = TypeVar("R")
+Told: TypeAlias = Callable[[int], None]
 
 NAMES = ("local", "dask")
 _THREADS = "POLARS_MAX_THREADS"  # read by polars once, when it is imported
@@ -29,10 +30,11 @@ class Engine(Protocol):
 
     workers: int
 
-    def map(self, function: Callable[[C, T], R], common: C, items: Sequence[T]) -> list[R]:
+    def map(self, function: Callable[[C, T], R], common: C, items: Sequence[T], told: Told | None = None) -> list[R]:
         """``function(common, item)`` for each item, in their order; the first error of any is raised.
 
-        ``function`` is one of a module, and everything goes through pickle: a worker may be another process.
+        ``function`` is one of a module, and everything goes through pickle: a worker may be another process. ``told``
+        hears how many of the first items are done, as far as that is known.
         """
         ...
 
@@ -42,9 +44,19 @@ class Inline:
 
     workers = 1
 
-    def map(self, function: Callable[[C, T], R], common: C, items: Sequence[T]) -> list[R]:
+    def map(self, function: Callable[[C, T], R], common: C, items: Sequence[T], told: Told | None = None) -> list[R]:
         """As `Engine.map`."""
-        return [function(common, item) for item in items]
+        return gathered((function(common, item) for item in items), told)
+
+
+def gathered(results: Iterable[R], told: Told | None) -> list[R]:
+    """All of them, telling how many there are after each."""
+    done: list[R] = []
+    for result in results:
+        done.append(result)
+        if told is not None:
+            told(len(done))
+    return done
 
 
 def automatic_workers(runs: int) -> int:

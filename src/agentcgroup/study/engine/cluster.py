@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from agentcgroup.errors import HostError
-from agentcgroup.study.engine import C, R, T
+from agentcgroup.study.engine import C, R, T, Told, gathered
 
 _PATIENCE_S = 10
 
@@ -25,21 +25,20 @@ class Cluster:
         self.workers = workers
         self._client = client
 
-    def map(self, function: Callable[[C, T], R], common: C, items: Sequence[T]) -> list[R]:
+    def map(self, function: Callable[[C, T], R], common: C, items: Sequence[T], told: Told | None = None) -> list[R]:
         """As `Engine.map`. HostError when workers die or their polars has several threads."""
         killed = import_module("distributed").KilledWorker
         # By hash, Dask would take equal items for one and keep results of a study whose files have changed since.
         shared = self._client.scatter(common, broadcast=True, hash=False)
         futures = [self._client.submit(_call, function, shared, item, pure=False) for item in items]
         try:
-            results: list[R] = self._client.gather(futures)
+            return gathered((future.result() for future in futures), told)
         except killed as error:
             raise HostError(
                 "workers of the study died", "memory may be short: give them fewer tasks or more"
             ) from error
         finally:
             self._client.cancel([*futures, shared])
-        return results
 
 
 @contextmanager

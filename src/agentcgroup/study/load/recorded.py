@@ -106,6 +106,8 @@ def _epoch(session: Session) -> float | None:
 
 def _call(call: Call, position: int, zero_ns: int) -> dict[str, object]:
     end, known = call.end, call.start is not None
+    # What a call without a leaf of its own leaves behind, nobody sees.
+    left = end.leftovers if end and (call.start is None or call.start.managed) else None
     row: dict[str, object] = describe(utf8(call.command), tuple(map(utf8, call.argv))) if known else {"shell": True}
     return row | {
         "call": utf8(call.id),
@@ -122,6 +124,8 @@ def _call(call: Call, position: int, zero_ns: int) -> dict[str, object]:
         "outcome": str(call.outcome),
         "memory_peak_bytes": call.usage.memory_peak_bytes,
         "cpu_time_s": _seconds(call.usage.cpu_time_us),
+        "leftovers_killed": left.killed if left else None,
+        "leftovers_kept": left.kept if left else None,
     }
 
 

@@ -33,6 +33,9 @@ _COLUMNS = {
     "memory_full_s": pl.col("memory_full_us") / 1e6,
     "cpu_some_s": pl.col("cpu_some_us") / 1e6,
 }
+# What metrics ask for of whole sessions, sooner or later.
+_USUAL = ("t_s", "memory_bytes", "cpu_time_s", "cpu_cores", "cpu_error_cores")
+_MADE = frozenset(schema.dtypes(schema.SAMPLES)) - {*_COLUMNS, "t_s"}  # the same in all rows: no file need be read
 _KEPT_BYTES = 384 << 20  # in one process: whole sessions of 10 million samples
 
 
@@ -46,16 +49,18 @@ class SampleFile:
     session: int = 0
 
     def read(self, columns: Sequence[str], condition: pl.Expr | None = None) -> pl.DataFrame:
-        """These columns of `schema.SAMPLES`, the rows that meet ``condition``, which is about these columns.
+        """These columns of `schema.SAMPLES`, the rows that meet ``condition``: on these columns, or on the domain.
 
         TraceError when the file is not what it was.
         """
         expressions = [_expression(column, self.session, self.zero_ns) for column in columns]
         needed = {name for expression in expressions for name in expression.meta.root_names()}
+        by_domain = condition is not None and _of_domain(condition)
         path = Path(self.folder) / PARQUET
         try:
             # Instants are read in any case: they tell the number of rows where nothing else is wanted.
-            frame = pl.read_parquet(path, columns=sorted(needed | {"t_ns"}), use_statistics=False)
+            needed |= {"t_ns", "domain"} if by_domain else {"t_ns"}
+            frame = pl.read_parquet(path, columns=sorted(needed), use_statistics=False)
         except (OSError, pl.exceptions.PolarsError) as error:
             reason = str(error).partition("\n")[0]
             raise TraceError(f"{path} can no longer be read: {reason}", "leave the traces alone meanwhile") from error
@@ -63,7 +68,7 @@ class SampleFile:
             raise TraceError(f"{path} has changed while it was studied", "leave the traces alone meanwhile")
         if condition is None:
             return columns_of(frame, self.session, self.zero_ns, columns)
-        if _of_domain(condition):
+        if by_domain:
             # No column mixes domains, so those that nobody wants need not be computed.
             frame = frame.filter(
                 columns_of(frame, self.session, self.zero_ns, ["domain"]).select(condition).to_series()
@@ -80,21 +85,27 @@ class Kept:
     """
 
     def __init__(self) -> None:
-        self._columns: dict[tuple[str, bytes, str], pl.Series] = {}
+        self._columns: dict[tuple[str, bytes], dict[str, pl.Series]] = {}
         self._left = _KEPT_BYTES
 
     def read(self, file: SampleFile, columns: Sequence[str], condition: pl.Expr, key: bytes) -> pl.DataFrame:
         """As `SampleFile.read`; ``key`` stands for ``condition``, which is about the domain alone."""
-        found = {at: self._columns[at] for name in columns if (at := (file.folder, key, name)) in self._columns}
-        missing = [name for name in columns if (file.folder, key, name) not in found]
-        if missing:
-            for series in file.read(list(dict.fromkeys((*missing, "domain"))), condition):
-                at = (file.folder, key, series.name)
-                found[at] = series
-                if self._left > 0 and at not in self._columns:
-                    self._columns[at] = series
-                    self._left -= int(series.estimated_size())
-        return pl.DataFrame([found[file.folder, key, name] for name in columns])
+        kept = self._columns.get((file.folder, key), {})
+        found = dict(kept)
+        missing = [name for name in columns if name not in found and name not in _MADE]
+        if missing or not found:
+            # Whoever comes a second time comes for other columns: all that metrics want are then read at once.
+            more = _USUAL if found and self._left > 0 else ("t_s",)
+            new = file.read(list(dict.fromkeys((*missing, *(name for name in more if name not in found)))), condition)
+            found |= {series.name: series for series in new}
+            self._keep(file.folder, key, new)
+        rows = len(found["t_s"])
+        return pl.DataFrame([found[name] if name in found else _made(name, file.session, rows) for name in columns])
+
+    def _keep(self, folder: str, key: bytes, frame: pl.DataFrame) -> None:
+        if self._left > 0:
+            self._columns.setdefault((folder, key), {}).update((series.name, series) for series in frame)
+            self._left -= int(frame.estimated_size())
 
     def __reduce__(self) -> tuple[type[Kept], tuple[()]]:
         return Kept, ()
@@ -156,6 +167,12 @@ def _expression(column: str, session: int, zero_ns: int) -> pl.Expr:
     if column == "t_s":
         return (pl.col("t_ns") - zero_ns) / 1e9
     return _COLUMNS[column] if column in _COLUMNS else pl.repeat(None, pl.len())
+
+
+def _made(column: str, session: int, rows: int) -> pl.Series:
+    """A column of `_MADE`."""
+    value = session if column == "session" else None
+    return pl.repeat(value, rows, dtype=schema.dtypes(schema.SAMPLES)[column], eager=True).alias(column)
 
 
 def _scan(files: tuple[SampleFile, ...], kept: Kept) -> pl.LazyFrame:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import polars as pl
 
 from agentcgroup.study.load import Study
+from agentcgroup.study.metrics.samples import about
 from agentcgroup.study.number import Number, Table, each_set
 from agentcgroup.study.statistics import mean, median, plain, ratio
+
+_LEFTOVERS = {"leftovers_killed": "killed at the end of the call", "leftovers_kept": "kept in the background"}
 
 
 def image_size(study: Study) -> list[Number]:
@@ -31,21 +34,41 @@ def image_size(study: Study) -> list[Number]:
 
 
 def left_processes(study: Study) -> list[Number]:
-    """Definition: how many calls left processes behind that ran on after they had returned.
+    """Definition: how many calls left processes behind: those that ran on after it returned, and those ended with it.
 
-    In recorded sessions: calls that left a process which was kept, or that asked for the background. In published
-    ones only what the agent asked for is known (`run_in_background`); a process that a command left by itself is not
-    in the source. Unit: share of shell calls and of sessions. Source: call_end.leftovers; input.run_in_background.
+    Ran on: in recorded sessions, calls that left a process which was kept, or that asked for the background; in
+    published ones only what the agent asked for is known (`run_in_background`), since a process that a command left by
+    itself is not in the source. Killed and kept, for recorded calls with a leaf of their own: processes that were still
+    in it when its command had ended, by the kernel's list; a call ends with all of them, but for those of a background
+    call. Unit: share of shell calls and of sessions; processes. Source: call_end.leftovers; input.run_in_background.
     Filters: selected sessions; shell calls of which it is known. Intervals: sessions drawn again.
     """
 
     def fill(table: Table, part: Study) -> None:
-        known = part.calls.filter(pl.col("shell") & pl.col("background").is_not_null())
+        shell = part.calls.filter(pl.col("shell"))
+        known = shell.filter(pl.col("background").is_not_null())
         each = known.group_by("session", maintain_order=True).agg(left=pl.col("background").sum(), calls=pl.len())
         if each.is_empty():
             return
         table.add("", "share of shell calls", "share", ratio(each["left"], each["calls"]))
         table.add("", "sessions with any", "share", mean((each["left"] > 0).cast(pl.Float64)))
         table.add("", "calls", "", plain(float(each["left"].sum()), known.height), "calls")
+        for column, item in _LEFTOVERS.items():
+            _add_leftovers(table, shell.filter(pl.col(column).is_not_null()), column, item)
 
     return each_set("left_processes", study, fill)
+
+
+def _add_leftovers(table: Table, calls: pl.DataFrame, column: str, item: str) -> None:
+    if calls.is_empty():
+        return
+    count = pl.col(column)
+    each = calls.group_by("session", maintain_order=True).agg(
+        left=(count > 0).sum(), processes=count.cast(pl.Int64).sum(), calls=pl.len()
+    )
+    n = calls.height
+    table.add(item, "share of shell calls", "share", about(ratio(each["left"], each["calls"]), n), "calls")
+    table.add(item, "sessions with any", "share", mean((each["left"] > 0).cast(pl.Float64)))
+    table.add(item, "processes per session", "", mean(each["processes"]))
+    most = calls.select(count.max().cast(pl.Float64)).item()
+    table.add(item, "most of one call", "", plain(most, n), "calls")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from agentcgroup.study.load import Study
+from agentcgroup.study.metrics.samples import whole
 from agentcgroup.study.metrics.spans import overlaps, sums
 from agentcgroup.study.number import Number, Table, each_set
 from agentcgroup.study.statistics import median, plain, ratio
@@ -74,11 +75,11 @@ def unseen_calls(study: Study) -> list[Number]:
 
 def _seen(study: Study) -> pl.DataFrame:
     """Calls with a duration, of sessions with samples; ``seen``: a sample lies in it."""
-    instants = _instants(study).select("session", "t_s").sort("t_s")
+    instants = whole(study)
     sampled = instants.select("session").unique()
     calls = study.calls.filter(pl.col("duration_s").is_not_null())
     calls = calls.join(sampled, on="session", how="semi", maintain_order="left").sort("start_s")
-    # check_sortedness cannot look into the groups and would only warn; both sides are sorted above.
+    # check_sortedness cannot look into the groups and would only warn; both sides are sorted within sessions.
     found = calls.join_asof(
         instants.with_columns(next_s="t_s"),
         left_on="start_s",
@@ -94,10 +95,5 @@ def _seen(study: Study) -> pl.DataFrame:
 
 def _steps(study: Study) -> pl.DataFrame:
     """``session`` and ``step_s``: the median time between its samples."""
-    steps = _instants(study).sort("session", "t_s").with_columns(step_s=pl.col("t_s").diff().over("session"))
+    steps = whole(study).with_columns(step_s=pl.col("t_s").diff().over("session"))
     return steps.drop_nulls().group_by("session", maintain_order=True).agg(pl.col("step_s").median())
-
-
-def _instants(study: Study) -> pl.DataFrame:
-    whole = study.samples.filter(pl.col("domain") == "session")
-    return whole.select("session", "t_s").collect()

@@ -13,12 +13,25 @@ _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1b1b1b;background:#fff;max-width:72rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem}h2{font-size:1.25rem;margin-top:2.2rem;border-bottom:1px solid #ccc}
 h3{font-size:1rem;margin:1rem 0 .2rem}
-ul{margin:.2rem 0}.plates{display:grid;grid-template-columns:repeat(auto-fill,minmax(21rem,1fr));gap:1.5rem}
-figure{margin:0}figure svg{width:100%;height:auto}figcaption{font-size:.85rem;color:#333}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.8rem}
-th,td{text-align:left;vertical-align:top;padding:.2rem .6rem .2rem 0;border-bottom:1px solid #ddd}
-td{min-width:4rem}details{margin:.4rem 0}summary{cursor:pointer}.note{color:#444;font-size:.9rem}
+ul{margin:.2rem 0}.plates{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(21rem,100%),1fr));gap:1.5rem}
+figure{margin:0;break-inside:avoid}figure svg{width:100%;height:auto}figcaption{font-size:.85rem;color:#333}
+.wide{overflow-x:auto;background:linear-gradient(90deg,#fff 1.5rem,#fff0) 0 0/3rem 100% no-repeat local,
+linear-gradient(270deg,#fff 1.5rem,#fff0) 100% 0/3rem 100% no-repeat local,
+linear-gradient(90deg,#0003,#0000) 0 0/.7rem 100% no-repeat,
+linear-gradient(270deg,#0003,#0000) 100% 0/.7rem 100% no-repeat}
+table{border-collapse:collapse;font-size:.8rem}
+th,td{text-align:left;vertical-align:top;padding:.2rem .9rem .2rem 0;border-bottom:1px solid #ddd}
+td{min-width:4rem}td p{margin:0}td p+p{margin-top:.35rem}.q{white-space:nowrap}
+details{margin:.4rem 0}summary{cursor:pointer}.note{color:#444;font-size:.9rem}
+@media(max-width:44rem){ul{padding-left:1.2rem}
+.prose thead{display:none}.prose tr{display:block;padding:.5rem 0;border-bottom:1px solid #bbb}
+.prose td{display:block;padding:.1rem 0;border:0}.prose td:empty{display:none}.prose td:first-child{font-weight:bold}
+.prose td+td::before{content:attr(data-name) ": ";color:#555}}
 """
+# Values with their unit, n, and intervals: a line does not break within them.
+_KEPT = re.compile(
+    r"n = \d+|[-+]?\d[\d.,]* (?:%|[kMGT]?B(?:/s)?|m?s|min|h|cores(?:/s)?)(?![\w/])|\([-+]?[\d.]+ to [-+]?[\d.]+\)"
+)
 _PROLOGUE = re.compile(r"^.*?(?=<svg)", re.DOTALL)
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 _IDS = re.compile(r'(\bid="|\bhref="#|url\(#)')
@@ -30,12 +43,13 @@ def render(content: Content, drawings: Mapping[str, str]) -> str:
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light">',  # the figures are drawn for white paper
         f"<title>{escape(content.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>",
         f"<h1>{escape(content.title)}</h1>\n<p>{escape(content.summary)}</p>",
         "<h2>Findings</h2>",
     ]
     for finding in content.findings:
-        sentences = "".join(f"<li><b>{escape(of)}</b>: {escape(text)}</li>" for of, text in finding.sentences)
+        sentences = "".join(f"<li><b>{escape(of)}</b>: {_text(text)}</li>" for of, text in finding.sentences)
         parts.append(f"<h3>{escape(finding.title)}</h3>\n<ul>{sentences}</ul>")
     parts += [_table(grid) for grid in content.tables]
     if content.plates:
@@ -55,22 +69,34 @@ def render(content: Content, drawings: Mapping[str, str]) -> str:
 
 
 def _table(grid: Grid) -> str:
-    note = f'<p class="note">{escape(grid.note)}</p>' if grid.note else ""
+    note = f'<p class="note">{_text(grid.note)}</p>' if grid.note else ""
     return f"<h2>{escape(grid.title)}</h2>\n{note}{_rows(grid)}"
 
 
 def _rows(grid: Grid) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in grid.columns)
-    body = "\n".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in grid.rows)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+    body = "\n".join(
+        "<tr>" + "".join(_cell(grid, name, cell) for name, cell in zip(grid.columns, row, strict=True)) + "</tr>"
+        for row in grid.rows
+    )
+    table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
+    # What can be scrolled must be reached by the keyboard as well.
+    return f'<div class="prose">{table}</div>' if grid.prose else f'<div class="wide" tabindex="0">{table}</div>'
 
 
-def _cell(text: str) -> str:
-    return escape(text).replace("\n", "<br>")
+def _cell(grid: Grid, name: str, text: str) -> str:
+    lines = [_text(line) for line in text.split("\n")]
+    inner = "".join(f"<p>{line}</p>" for line in lines) if len(lines) > 1 else lines[0]
+    return f'<td data-name="{escape(name)}">{inner}</td>' if grid.prose else f"<td>{inner}</td>"
+
+
+def _text(text: str) -> str:
+    """As HTML, with values and intervals kept in one line."""
+    return _KEPT.sub(r'<span class="q">\g<0></span>', escape(text))
 
 
 def _figure(plate: Plate, number: int, drawing: str) -> str:
-    caption = f"<b>Figure {number}. {escape(plate.title)}.</b> {escape(plate.caption)}"
+    caption = f"<b>Figure {number}. {escape(plate.title)}.</b> {_text(plate.caption)}"
     return f'<figure id="{plate.name}">\n{inline(drawing, plate)}\n<figcaption>{caption}</figcaption>\n</figure>'
 
 

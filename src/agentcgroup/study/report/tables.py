@@ -40,12 +40,16 @@ _COMMANDS = (
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table as it is read: a title, what it says, names of columns, rows of text."""
+    """A table as it is read: a title, what it says, names of columns, rows of text.
+
+    ``prose``: its cells are sentences, which a narrow page shows one below the other.
+    """
 
     title: str
     note: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    prose: bool = False
 
 
 def overview(data: Data) -> Grid:
@@ -93,7 +97,7 @@ def published(study: Study, data: Data) -> Grid | None:
         "the published filter. In parentheses: 95 % intervals."
     )
     columns = ("what", "published", "by the published definition", "by ours", "which to believe, and why")
-    return Grid("Published values", note, columns, tuple(rows))
+    return Grid("Published values", note, columns, tuple(rows), prose=True)
 
 
 def _published_row(one: Comparison) -> tuple[str, ...]:
@@ -124,7 +128,8 @@ def oddities(study: Study) -> Grid:
     """What was odd about the traces, and what was done about it."""
     odd = study.oddities
     rows = [(name, str(odd.count(name)), str(len(odd.runs(name))), MEANINGS[name]) for name in odd.names()]
-    return Grid("What was odd about the traces", "", ("oddity", "count", "runs", "what was done"), tuple(rows))
+    columns = ("oddity", "count", "runs", "what was done")
+    return Grid("What was odd about the traces", "", columns, tuple(rows), prose=True)
 
 
 def metric_numbers(numbers: Sequence[Number]) -> Grid:

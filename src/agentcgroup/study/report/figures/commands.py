@@ -76,7 +76,7 @@ def tool_shares(data: Data) -> Drawn | None:
     figure.legend(handles=[*handles, others], loc="outside lower center", ncols=3, columnspacing=1.2)
     return Drawn(
         figure,
-        "Time by tool. Published: all calls, so that a sub-agent (Task) counts next to its own calls. Ours: calls that "
+        "Published: all calls, so that a sub-agent (Task) counts next to its own calls. Ours: calls that "
         f"do work. {counts(n, 'calls')}.",
     )
 
@@ -112,7 +112,7 @@ def command_kinds(data: Data) -> Drawn | None:
     n = {name: sum(one.n for _, shown in ours if (one := shown[name])) for name in data.study.sets}
     return Drawn(
         figure,
-        "Shell time by kind of command: by the published regular expressions, in their order of the time figure, and "
+        "By the published regular expressions, in their order of the time figure, and "
         "by the programs that run, without the estimated wait for permission checks (with all time where there is no "
         f"estimate). Lines are 95 % intervals, sessions drawn again. {counts(n, 'commands')}.",
     )
@@ -156,7 +156,7 @@ def tool_places(data: Data) -> Drawn | None:
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value * 100:g} %")
     return Drawn(
         figure,
-        "When in a session tools are called: share of the calls of each tool, and of shell commands of each kind, that "
+        "Share of the calls of each tool, and of shell commands of each kind, that "
         "begin in each tenth of the active time (10 % each if it made no difference; white: no calls). "
         f"{counts(n, 'calls')}.",
     )
@@ -189,7 +189,7 @@ def retries(data: Data) -> Drawn | None:
     n = {name: one.n for name, one in panels[0][1][0][1].items() if one}
     return Drawn(
         figure,
-        "Retry loops: three or more commands in a row, by three definitions, with 95 % intervals. What was published "
+        "Three or more commands in a row, by three definitions, with 95 % intervals. What was published "
         f"as a retry of one test command is any three shell calls. {counts(n)}.",
     )
 

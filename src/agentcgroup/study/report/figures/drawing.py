@@ -110,7 +110,9 @@ def legend(figure: Figure, sets: Sequence[str], more: Sequence[Line2D] = (), *, 
         Line2D([], [], color=look(n).color, marker=look(n).marker, linestyle="-" if lines else "", label=name_of(name))
         for n, name in enumerate(sets)
     ]
-    figure.legend(handles=[*handles, *more], loc="outside lower center", ncols=3, columnspacing=1.2, handlelength=1.8)
+    handles += more
+    columns = 2 if len(handles) == 4 else 3  # filled one after the other: in three, the last two would be half empty
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, columnspacing=1.2, handlelength=1.8)
 
 
 def key(label: str, line: LineStyle = "-", marker: str = "", *, hollow: bool = False) -> Line2D:

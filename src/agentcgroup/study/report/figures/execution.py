@@ -92,7 +92,7 @@ def phases(data: Data) -> Drawn | None:
     figure.legend(loc="outside lower center", ncols=3, columnspacing=0.9, handlelength=1.5)
     return Drawn(
         figure,
-        "Where the time goes. Published: tools are the plain sum of all calls. Ours: the union of calls that do work, "
+        "Published: tools are the plain sum of all calls. Ours: the union of calls that do work, "
         "without the estimated wait for permission checks (none where there is no estimate), and initialization split "
         f"at the start of the container. {counts(n)}.",
     )

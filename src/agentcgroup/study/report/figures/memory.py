@@ -78,7 +78,7 @@ def peaks(data: Data) -> Drawn | None:
     legend(figure, sets, [key("peak"), key("average", "--")])
     return Drawn(
         figure,
-        "Peak and average memory of sessions; the peak is the kernel's where it counted one, else the highest sample. "
+        "Of each session; the peak is the kernel's where it counted one, else the highest sample. "
         f"The marker is the median. {counts({name: len(of) for name, of in top.items()})}.",
     )
 
@@ -107,7 +107,7 @@ def bursts(data: Data) -> Drawn | None:
     n = [", ".join(f"{one.n}" for one in shown.values() if one) for _, shown in rows]
     return Drawn(
         figure,
-        "Bursts of memory that lie in calls: samples above a level, as published (in any call); samples far above the "
+        "How much of them lies in calls: samples above a level, as published (in any call); samples far above the "
         "session's own median and rises from one sample to the next (in calls that do work). Hollow: the part of all "
         f"samples, or steps, that does. n, set by set: {n[0]} samples above 300 MB, {n[1]} above their median, "
         f"{n[2]} rises.",

@@ -72,7 +72,7 @@ def same_tasks(data: Data) -> Drawn | None:
         axes.set_title(name + text, loc="left")
     return Drawn(
         figure,
-        f"The same tasks in {name_of(names[0])} and {name_of(names[1])}: on the line both are equal. rho is "
+        f"Tasks that {name_of(names[0])} and {name_of(names[1])} both ran: on the line both are equal. rho is "
         f"Spearman's. n = {best.height} tasks.",
     )
 

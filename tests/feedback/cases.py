@@ -64,6 +64,7 @@ CASES: dict[str, Case] = {
     "oom-jest": oom("npx jest --maxWorkers=8"),
     "oom-npm-install": oom("npm ci"),
     "oom-npm-build": oom("npm run build"),
+    "oom-host-full": oom("npm run build", limits=SHARED, told=Told(host_full=True)),
     "oom-pip-install": oom("pip install torch"),
     "oom-snippet-csv": oom("python -c 'import pandas; d = pandas.read_csv(\"big.csv\")'"),
     "oom-snippet-read": oom("python3 - <<'EOF'\ntext = open('big.log').read()\nEOF"),

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from agentcgroup.study.engine import C, Engine, Inline, R, T
+from agentcgroup.study.engine import C, Engine, R, T, Told
 
 Tell = Callable[[str, int, int], None]  # what is done now, how much of it is done, how much there is
 
@@ -33,21 +33,21 @@ def progress() -> Iterator[Tell]:
 
 
 class Watched:
-    """An engine that tells how far it is. One that works elsewhere says only when it begins and when it is done."""
+    """An engine that tells how far it is."""
 
     def __init__(self, engine: Engine, tell: Tell, what: str) -> None:
         self.workers = engine.workers
         self._engine, self._tell, self._what = engine, tell, what
 
-    def map(self, function: Callable[[C, T], R], common: C, items: Sequence[T]) -> list[R]:
+    def map(self, function: Callable[[C, T], R], common: C, items: Sequence[T], told: Told | None = None) -> list[R]:
         """As `Engine.map`."""
+
+        def hear(done: int) -> None:
+            self._tell(self._what, done, len(items))
+            if told is not None:
+                told(done)
+
         self._tell(self._what, 0, len(items))
-        if isinstance(self._engine, Inline):
-            found = []
-            for done, item in enumerate(items, 1):
-                found.append(function(common, item))
-                self._tell(self._what, done, len(items))
-        else:
-            found = self._engine.map(function, common, items)
-            self._tell(self._what, len(items), len(items))
+        found = self._engine.map(function, common, items, hear)
+        self._tell(self._what, len(items), len(items))
         return found

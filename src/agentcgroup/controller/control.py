@@ -64,6 +64,7 @@ _STATE_HOLDS_S = 0.005
 _NOTE_CONTENTION_EVERY_S = 10.0
 _TICKET_BYTES = 128 << 20  # what a call that asks nobody is assumed to need
 _MOST_TICKETS = 64
+_FULL_FOR_S = 10.0  # in which those may end who are killed because the session is full
 
 
 @dataclass(slots=True)
@@ -87,6 +88,7 @@ class Control:
     signals: Signals = field(init=False)
     hands: Hands = field(init=False)
     _contended_s: dict[str | None, float] = field(default_factory=dict)  # when it was noted last
+    _full: tuple[int, float] = (0, float("-inf"))  # how often a shared limit was met (oom), and when last
     _held: str = ""  # why an operator has frozen the calls
     _seen: tuple[float, SessionState] | None = None  # the state as it was read last, and when
 
@@ -159,7 +161,16 @@ class Control:
             hint_problems=case.problems,
             hint_verdict=verdict(case.own_hint, end.usage.memory_peak_bytes),
             neighbours=self._neighbours(name=call.start.call),
+            host_full=bool(end.usage.oom_kill_events) and not self._session_was_full(),
         )
+
+    def _session_was_full(self) -> bool:
+        """Whether a limit that its calls share was met of late: by the counters, not by what they use now."""
+        shared = (self.tree.calls, self.tree.session)
+        count = sum(cgroup.read_keyed("memory.events.local").get("oom", 0) for cgroup in shared)
+        if count > self._full[0]:
+            self._full = count, time.monotonic()
+        return time.monotonic() - self._full[1] < _FULL_FOR_S
 
     def ended(self, call: Call, end: CallEnd | None) -> None:
         """A call is over and its memory is free."""

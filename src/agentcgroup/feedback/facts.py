@@ -18,7 +18,7 @@ def predicate(incident: Incident, end: CallEnd, limits: Limits, told: Told, budg
         case Incident.REFUSED:
             return f"was not started: {clean(told.refused_reason, _REASON_MAX)}"
         case Incident.OOM:
-            return _out_of_memory(end, limits, budget_bytes)
+            return _out_of_memory(end, limits, None if told.host_full else budget_bytes, told.host_full)
         case Incident.KILLED:
             reason = clean(told.killed_reason or end.reason, _REASON_MAX)
             rule = f"by the rule {clean(told.killed_rule, _NAME_MAX) or 'of last resort'}"
@@ -56,7 +56,7 @@ def neighbours(told: Told) -> str:
     return f"In use beside it: {names}."
 
 
-def _out_of_memory(end: CallEnd, limits: Limits, budget_bytes: int | None) -> str:
+def _out_of_memory(end: CallEnd, limits: Limits, budget_bytes: int | None, host_full: bool) -> str:
     peak, own = end.usage.memory_peak_bytes, limits.memory_max_bytes
     if end.status or end.signal:
         what = "was stopped because it ran out of memory"
@@ -69,6 +69,8 @@ def _out_of_memory(end: CallEnd, limits: Limits, budget_bytes: int | None) -> st
             f"{what}: it used {format_size(peak)} when all commands of this session reached the "
             f"{format_size(budget_bytes)} that they share"
         )
+    if host_full:
+        return f"{what}: it used {format_size(peak)} when the machine had no memory left"
     return f"{what}: it used {format_size(peak)}, and there was no more"
 
 

@@ -84,7 +84,7 @@ def _happened(
         said = facts.predicate(incident, end, limits, told, budget_bytes)
         if said:
             sentences.append((1 if not sentences else 3, f"{subject} {said.rstrip('.')}."))
-        if incident in ENDINGS and incident is not Incident.REFUSED:
+        if incident in ENDINGS and incident is not Incident.REFUSED and not told.host_full:
             sentences.append((3, _NOTHING_ELSE))
         if incident is Incident.LEFTOVERS:
             said = facts.leftovers(end)

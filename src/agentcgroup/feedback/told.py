@@ -24,6 +24,7 @@ class Told:
     hint_problems: tuple[str, ...] = ()  # sentences
     hint_verdict: str = ""  # a sentence
     neighbours: tuple[tuple[str, int], ...] = ()  # who else held memory: names and bytes
+    host_full: bool = False  # it ran out of memory, and no limit of its session was met
 
 
 NOTHING = Told()

@@ -145,3 +145,24 @@ def test_enums_are_read_from_the_running_kernel() -> None:
     assert btf.enum_value(blob, "scx_dsq_id_flags", "SCX_DSQ_LOCAL") >> 63 == 1
     with pytest.raises(HostError, match="SCX_NO_SUCH_THING"):
         btf.enum_value(blob, "scx_ops_flags", "SCX_NO_SUCH_THING")
+
+
+@pytest.mark.kernel
+def test_who_is_moved_counts_where_it_is_now(session: Path) -> None:
+    """Two sessions alike; the processes of one are moved to their calls while they run, as the tracker does it."""
+    cpus = os.cpu_count() or 1
+    with session_cgroup("test-scx-other") as other, Scheduler() as scheduler:
+        scheduler.add(session)
+        scheduler.add(other)
+        pids = [burner(session, f"first{number}") for number in range(cpus)]
+        for number in range(cpus):
+            burner(other, f"stays{number}")
+        for times in range(3):
+            for number, pid in enumerate(pids):
+                time.sleep(0.05)
+                (call_of(session, f"moved{times}-{number}") / "cgroup.procs").write_text(str(pid))
+        before = used_us(session), used_us(other)
+        time.sleep(3)
+        moved, stayed = used_us(session) - before[0], used_us(other) - before[1]
+        assert scheduler.ended() is None
+    assert 0.75 < moved / stayed < 1.33

@@ -81,6 +81,7 @@ struct task {
 	u64 billed;     /* its run up to then is taken out of the buckets */
 	s64 prepaid;    /* what was taken out when it was let go */
 	u64 held_since; /* 0: it is not in HELD, and counts as active */
+	u64 counted_in; /* the id of the cgroup in which it counts as active; 0: in none */
 	u32 caught;     /* in user mode, with nothing left in a bucket, and has not run since */
 	u32 unused;
 };
@@ -128,15 +129,10 @@ INLINE u32 level_of_session(struct cgroup *own, struct group *call)
 	return call->session_level;
 }
 
-/* The call (or agent leaf) and the session of a task; false for a task outside of all sessions.
- *
- * By its cgroup in the unified hierarchy, which may be asked for at any time. (scx_bpf_task_cgroup answers only in the
- * callbacks that are about this task, and the last decision, whether it stays, is not.)
- */
-INLINE bool find_locked(struct task_struct *task, struct group **call, struct group **session, bool *agent)
+/* The call (or agent leaf) and the session of a cgroup; false for one outside of all sessions. */
+INLINE bool find_in(struct cgroup *own, struct group **call, struct group **session, bool *agent)
 {
 	*session = NULL;
-	struct cgroup *own = task->cgroups->dfl_cgrp;
 	*call = group_of(own);
 	if (*call) {
 		u32 level = level_of_session(own, *call);
@@ -148,6 +144,14 @@ INLINE bool find_locked(struct task_struct *task, struct group **call, struct gr
 		*agent = ((struct cgroup___scx *)own)->level == (int)level + 1;
 	}
 	return *session;
+}
+
+/* Those of a task, by its cgroup in the unified hierarchy, which may be asked for at any time. (scx_bpf_task_cgroup
+ * answers only in the callbacks that are about this task, and the last decision, whether it stays, is not.)
+ */
+INLINE bool find_locked(struct task_struct *task, struct group **call, struct group **session, bool *agent)
+{
+	return find_in(task->cgroups->dfl_cgrp, call, session, agent);
 }
 
 /* The same where the RCU lock is not held. */
@@ -191,12 +195,26 @@ SECTION("struct_ops/select_cpu") s32 sched_select_cpu(u64 *arguments)
 	return cpu;
 }
 
-/* A call has one task more, or less, that could run. */
-INLINE void count_in(struct group *call, struct group *session, bool agent)
+/* The weight with which a call counts in its session from now on. Two CPUs may say so at once: each adds its part. */
+INLINE void weigh(struct group *call, struct group *session, u64 weight)
 {
+	u64 before = __sync_lock_test_and_set(&call->counted, weight);
+	__sync_fetch_and_add(&session->weights, weight - before);
+}
+
+INLINE u64 own_cgroup(struct task_struct *task)
+{
+	return task->cgroups->dfl_cgrp->kn->id;
+}
+
+/* A call has one task more, or less, that could run. */
+INLINE void count_in(struct task_struct *task, struct group *call, struct group *session, bool agent)
+{
+	struct task *own = task_storage(&tasks, task, NULL, 0);
+	if (own)
+		own->counted_in = own_cgroup(task);
 	if (__sync_fetch_and_add(&call->active, 1) == 0) {
-		call->counted = call->weight;
-		__sync_fetch_and_add(&session->weights, call->counted);
+		weigh(call, session, call->weight);
 		bool interactive = agent || call->cpu_ns < INTERACTIVE_UNTIL;
 		catch_up(call, session, interactive ? INTERACTIVE_CREDIT : CREDIT);
 	}
@@ -205,8 +223,9 @@ INLINE void count_in(struct group *call, struct group *session, bool agent)
 INLINE void count_out(struct group *call, struct group *session)
 {
 	if (call->active && __sync_fetch_and_add(&call->active, -1) == 1) {
-		__sync_fetch_and_add(&session->weights, -call->counted);
-		call->counted = 0;
+		weigh(call, session, 0);
+		if (call->active) /* another task has come meanwhile */
+			weigh(call, session, call->weight);
 	}
 }
 
@@ -344,7 +363,9 @@ INLINE void hold(struct task_struct *task, struct task *own, u64 flags)
 	__sync_fetch_and_add(&state.held, 1);
 	own->held_since = monotonic_ns();
 	if (find(task, &call, &session, &agent)) {
-		count_out(call, session);
+		if (own->counted_in)
+			count_out(call, session);
+		own->counted_in = 0;
 		tag = call->clock;
 	}
 	insert(task, HELD, tag, flags & ~ENUM_VALUE(enum scx_enq_flags, SCX_ENQ_LAST));
@@ -374,7 +395,7 @@ INLINE void let_go(struct bpf_iter_scx_dsq *held, struct task_struct *task, stru
 	own->prepaid = PIECE;
 	own->held_since = 0;
 	if (find_locked(task, &call, &session, &agent)) {
-		count_in(call, session, agent);
+		count_in(task, call, session, agent);
 		tag = charge(own, call, session);
 	}
 	scx_bpf_dsq_move_set_slice(held, SLICE);
@@ -501,7 +522,7 @@ SECTION("struct_ops/runnable") void sched_runnable(u64 *arguments)
 		own->woken = arguments[1] & ENUM_VALUE(enum scx_enq_flags, SCX_ENQ_WAKEUP) ? monotonic_ns() : 0;
 	}
 	if (find(task, &call, &session, &agent))
-		count_in(call, session, agent);
+		count_in(task, call, session, agent);
 }
 
 SECTION("struct_ops/quiescent") void sched_quiescent(u64 *arguments)
@@ -510,7 +531,24 @@ SECTION("struct_ops/quiescent") void sched_quiescent(u64 *arguments)
 	struct group *call, *session;
 	bool agent;
 	struct task *own = task_storage(&tasks, task, NULL, 0);
-	if ((!own || !own->held_since) && find(task, &call, &session, &agent))
+	/* A task that could run and is moved is in the other cgroup already: sched_cgroup_move counts it out. */
+	if (!own || own->held_since || own->counted_in != own_cgroup(task))
+		return;
+	own->counted_in = 0;
+	if (find(task, &call, &session, &agent))
+		count_out(call, session);
+}
+
+/* Between the end of its time in one cgroup and its beginning in another, for a task that could run. */
+SECTION("struct_ops/cgroup_move") void sched_cgroup_move(u64 *arguments)
+{
+	struct task *own = task_storage(&tasks, (void *)arguments[0], NULL, 0);
+	struct group *call, *session;
+	bool agent;
+	if (!own || !own->counted_in)
+		return;
+	own->counted_in = 0;
+	if (find_in((void *)arguments[1], &call, &session, &agent))
 		count_out(call, session);
 }
 
@@ -609,6 +647,7 @@ SECTION(".struct_ops.link") struct sched_ext_ops agentcgroup_ops = {
 	.tick = (void *)sched_tick,
 	.init_task = (void *)sched_init_task,
 	.cgroup_init = (void *)sched_cgroup_init,
+	.cgroup_move = (void *)sched_cgroup_move,
 	.cgroup_set_weight = (void *)sched_cgroup_set_weight,
 	.cgroup_set_bandwidth = (void *)sched_cgroup_set_bandwidth,
 	.init = (void *)sched_init,

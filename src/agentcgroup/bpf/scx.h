@@ -106,6 +106,7 @@ struct sched_ext_ops {
 	void (*tick)(struct task_struct *task);
 	s32 (*init_task)(struct task_struct *task, struct scx_init_task_args *how);
 	s32 (*cgroup_init)(struct cgroup *group, struct scx_cgroup_init_args *how);
+	void (*cgroup_move)(struct task_struct *task, struct cgroup *from, struct cgroup *to);
 	void (*cgroup_set_weight)(struct cgroup *group, u32 weight);
 	s32 (*init)(void);
 	void (*exit)(struct scx_exit_info *why);

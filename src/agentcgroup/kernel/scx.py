@@ -70,7 +70,7 @@ class _Operations(ctypes.Structure):
     """struct sched_ext_ops of scx.h, as far as it is set here."""
 
     _fields_ = (
-        ("callbacks", ctypes.c_void_p * 13),
+        ("callbacks", ctypes.c_void_p * 14),
         ("cgroup_set_bandwidth", ctypes.c_void_p),
         ("flags", ctypes.c_uint64),
         ("timeout_ms", ctypes.c_uint32),

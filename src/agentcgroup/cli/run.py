@@ -103,7 +103,7 @@ DURATION = _Converted("DURATION", parse_duration)
 )
 @click.option(
     "--enforcer",
-    type=click.Choice(["auto", "memcg_bpf", "scx", "bpf", "cgroup"]),
+    type=click.Choice(["auto", "memcg_bpf", "bpf", "scx", "cgroup"]),
     default="auto",
     show_default=True,
     help="How the kernel helps when memory gets short: the best there is, or one of these where the host offers it.",

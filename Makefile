@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 PYTHON := .venv/bin/python
 LAB_MEMORY ?= 3g
-LAB_TIMEOUT ?= 20m
+LAB_TIMEOUT ?= 25m
 # TESTS narrows a run: make test-host TESTS=tests/trace, make test-kernel TESTS="tests/domain -k oom"
 TESTS ?= tests
 LAB_PARTS ?= $(if $(filter tests,$(TESTS)),1/2 2/2,1/1)

@@ -5,10 +5,11 @@ SHELL := /bin/bash
 
 PYTHON := .venv/bin/python
 LAB_MEMORY ?= 3g
-LAB_TIMEOUT ?= 25m
+LAB_TIMEOUT ?= 35m
+# LONG=1: also the tests marked `long`, which take the emulated machine several minutes more
+LONG ?=
 # TESTS narrows a run: make test-host TESTS=tests/trace, make test-kernel TESTS="tests/domain -k oom"
 TESTS ?= tests
-LAB_PARTS ?= $(if $(filter tests,$(TESTS)),1/2 2/2,1/1)
 SOURCES := src tests bench demo hatch_build.py
 
 .NOTPARALLEL:
@@ -42,11 +43,12 @@ setup-lab: setup
 test-host: setup-agents setup-lab ## the tests that need no special kernel
 	$(PYTHON) -m pytest --timeout 300 -m "not kernel and not agents" $(TESTS)
 
-# Two machines for all, one for a part. The bytecode is written here because what the guest writes vanishes with it,
-# and compiling is slow in there.
+# One boot for all kernel tests. The bytecode is written here because what the guest writes vanishes with it, and
+# compiling is slow in there.
 test-kernel: setup-agents setup-lab ## the tests that need a modern kernel, in the lab
-	@$(PYTHON) -m compileall -q src tests bench
-	@TESTS="$(TESTS)" LAB_MEMORY=$(LAB_MEMORY) LAB_TIMEOUT=$(LAB_TIMEOUT) tools/test-kernel $(LAB_PARTS)
+	@$(PYTHON) -m compileall -q src tests
+	.venv/bin/agentcgroup lab run --memory $(LAB_MEMORY) --timeout $(LAB_TIMEOUT) -- \
+	    $(PYTHON) -m pytest --timeout 300 -m "kernel and not agents $(if $(LONG),,and not long)" --require-kernel -p no:cacheprovider $(TESTS)
 
 test-real-agents: setup-real-agents ## the tests with the large agents
 	$(PYTHON) -m pytest -m agents $(TESTS)

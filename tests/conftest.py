@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail where the tests marked kernel cannot run, instead of skipping them",
     )
-    parser.addoption("--part", default="1/1", help="K/N: the K-th of N parts of about the same size, by files")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    _keep_part(config, items)
     marked = [item for item in items if item.get_closest_marker("kernel")]
     if not marked or memory_controller():
         return
@@ -38,18 +35,3 @@ def memory_controller() -> bool:
             root = Path(fields.split(" ")[4])
             return "memory" in (root / "cgroup.controllers").read_text().split() and os.access(root, os.W_OK)
     return False
-
-
-def _keep_part(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the files of other parts: the next larger one goes where the fewest tests marked `kernel` are."""
-    number, parts = (int(word) for word in config.getoption("--part").split("/"))
-    if parts == 1:
-        return
-    sizes = Counter(item.path for item in items if item.get_closest_marker("kernel"))
-    files: list[set[Path]] = [set() for _ in range(parts)]
-    for path in sorted(sizes, key=lambda path: (-sizes[path], path)):
-        min(files, key=lambda part: sum(sizes[other] for other in part)).add(path)
-    mine = files[number - 1]
-    left_out = [item for item in items if item.path not in mine]
-    items[:] = [item for item in items if item.path in mine]
-    config.hook.pytest_deselected(items=left_out)

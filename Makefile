@@ -41,14 +41,14 @@ setup-lab: setup
 	@.venv/bin/agentcgroup lab prepare
 
 test-host: setup-agents setup-lab ## the tests that need no special kernel
-	$(PYTHON) -m pytest --timeout 300 -m "not kernel and not agents" $(TESTS)
+	$(PYTHON) -m pytest --timeout 300 -m "not kernel and not agents" --durations 25 $(TESTS)
 
 # One boot for all kernel tests. The bytecode is written here because what the guest writes vanishes with it, and
 # compiling is slow in there.
 test-kernel: setup-agents setup-lab ## the tests that need a modern kernel, in the lab
 	@$(PYTHON) -m compileall -q src tests
 	.venv/bin/agentcgroup lab run --memory $(LAB_MEMORY) --timeout $(LAB_TIMEOUT) -- \
-	    $(PYTHON) -m pytest --timeout 300 -m "kernel and not agents $(if $(LONG),,and not long)" --require-kernel -p no:cacheprovider $(TESTS)
+	    $(PYTHON) -m pytest --timeout 300 -m "kernel and not agents $(if $(LONG),,and not long)" --require-kernel -p no:cacheprovider --durations 25 $(TESTS)
 
 test-real-agents: setup-real-agents ## the tests with the large agents
 	$(PYTHON) -m pytest -m agents $(TESTS)

@@ -15,6 +15,7 @@ from tests.run.running import agent, sessions_left, start
 pytestmark = pytest.mark.kernel
 
 _WITHIN_S = 20.0  # the lab is emulated
+_BACK_S = 5.0  # what the death of the daemon leaves frozen or braked is free again by then
 _SWITCH = ("policy=tests.daemon.policies:Braking", "settings.every_s=0.1")
 
 
@@ -49,8 +50,8 @@ def test_a_daemon_killed_with_calls_frozen(daemons: Daemons, tmp_path: Path) -> 
                 await until(lambda: _frozen("live") > 0 and _braked("live") > 0, _WITHIN_S)
                 process.send(signal.SIGKILL)
                 await process.end()
-                await until(lambda: _frozen("live") == 0, 2.0)
-                await until(lambda: _braked("live") == 0, 2.0)
+                await until(lambda: _frozen("live") == 0, _BACK_S)
+                await until(lambda: _braked("live") == 0, _BACK_S)
                 process = daemons.fork(*_SWITCH)
             await until(lambda: _frozen("live") > 0, _WITHIN_S)
             process.send(signal.SIGTERM)

@@ -48,7 +48,7 @@ def test_four_instants_are_in_order(tmp_path: Path) -> None:
     instants = [call.start.requested_ns, call.start.started_ns, call.end.ended_ns, call.end.returned_ns]
     assert instants == sorted(instants)
     assert call.duration_s is not None
-    assert 0.19 < call.duration_s < 2
+    assert 0.19 < call.duration_s < 20
 
 
 @pytest.mark.parametrize("placement", ["mount", "path"])

@@ -55,7 +55,7 @@ def test_a_shell_past_the_clients_becomes_a_call_with_leaf_limits_usage_and_end(
     assert call.end.programs[0] == "bash"
     assert {"sleep", "cat"} <= set(call.end.programs)
     assert call.duration_s is not None
-    assert 0.4 < call.duration_s < 5
+    assert 0.4 < call.duration_s < 20
     assert uncaught(ran) == 0
 
 

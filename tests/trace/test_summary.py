@@ -6,7 +6,6 @@ import json
 import random
 import subprocess
 import sys
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -158,11 +157,7 @@ def test_json_is_whole_or_absent(tmp_path: Path, summary: Summary) -> None:
         write_summary(tmp_path / "nowhere", summary)
 
 
-def test_rendering_is_fast_and_needs_no_rich(summary: Summary) -> None:
-    begun = time.perf_counter()
-    for _ in range(20):
-        render_text(summary)
-    assert (time.perf_counter() - begun) / 20 < 0.01
+def test_rendering_needs_no_rich() -> None:
     script = "import sys, agentcgroup.trace.render; print('rich' in sys.modules, 'polars' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout == "False False\n"

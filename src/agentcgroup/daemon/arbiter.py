@@ -2,9 +2,9 @@
 
     reports -> seats and signals -> world -> policy -> actions -> seats
 
-What a session reports is kept as it came, and every signal is an occasion to decide. At most a seventh of the time is
-spent in the policy: what comes while it rests waits, and is merged. Before it is asked for a reason of its own (a wake,
-a stall of the host) those sessions that matter most are asked how they are.
+What a session reports is kept as it came, and every signal is an occasion to decide. A seventh of a CPU at most is
+spent in the policy, but for one that takes long: what comes while it rests waits, and is merged. Before it is asked for
+a reason of its own (a wake, a stall of the host) those sessions that matter most are asked how they are.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ from agentcgroup.policy.world import (
 
 _log = logging.getLogger(__name__)
 
-_REST = 6.0  # times as long as a decision took, before the next one
+_REST = 6.0  # times the CPU time that a decision took, before the next one ...
+_REST_MOST_S = 0.25  # ... but not so long that control is away
 _A_REPORT_S = 0.0002  # what it costs to have a session report
 _REPORT_LEAST_S = 5.0  # how often a session reports when nothing happens in it ...
 _REPORTS_PER_S = 50  # ... and how many reports of that kind there may be from all
@@ -198,15 +199,15 @@ class Arbiter:
 
     def _decide_all(self) -> None:
         self._decide_timer.cancel()
-        begun = time.perf_counter()
+        begun = time.thread_time()  # being preempted is no work, and on a busy host it would add up to a long rest
         memory, world = self.memory(), None
         for signal in self._pending.take():
             world = world or self._world(memory)
             if self._decide(world, signal):
                 world = None  # not as it was
-        cost_s = time.perf_counter() - begun
+        cost_s = time.thread_time() - begun
         self.counts.deciding_s += cost_s
-        self._rest_until_s = time.monotonic() + _REST * cost_s
+        self._rest_until_s = time.monotonic() + min(_REST * cost_s, _REST_MOST_S)
 
     def _decide(self, world: World, signal: Signal) -> bool:
         """Ask the policy and pass on what it asks for; whether the world has changed by that."""

@@ -48,7 +48,8 @@ _PING_EVERY_S = 1.0  # while something waits for the daemon or is held by it
 _PING_LEAST_S = 0.5
 _RETRY_LEAST_S, _RETRY_MOST_S = 0.1, 5.0
 _GATHER_S = 0.01  # calls that come and go are reported together ...
-_REST = 10.0  # ... or as many times the time that a report takes, when that is more
+_REST = 10.0  # ... or as many times the CPU time that a report takes, when that is more ...
+_REST_MOST_S = 0.25  # ... up to this
 
 # What the user is told, each at most once in a session
 _LOST = "{}; this session decides for itself until a daemon is back"
@@ -276,7 +277,7 @@ class JoinedDecider:
         self._report_timer.cancel()
         if self._session is None or self._link is None:
             return
-        begun = time.perf_counter()
+        begun = time.thread_time()
         world = self._session.world()
         signals, self._signals = tuple(self._signals), []
         for state in world.sessions:
@@ -284,7 +285,7 @@ class JoinedDecider:
             self._link.send(codec.encode_report(report))
         if world.requests or len(self._undo) or self._held:
             self._tick_timer.start_by(_PING_EVERY_S)
-        self._rest_s = max(_GATHER_S, _REST * (time.perf_counter() - begun))
+        self._rest_s = min(max(_GATHER_S, _REST * (time.thread_time() - begun)), _REST_MOST_S)
 
     def _next_ping(self) -> int | None:
         """A number to be answered, when the last one was and it is time to ask again."""

@@ -27,7 +27,7 @@ class Host(Protocol):
         """A connection is there; why it may not stay, if it may not."""
 
     def time_of(self, uid: int) -> float:
-        """Seconds that are left until the next sweep for what the connections of a user say."""
+        """Seconds of CPU that are left until the next sweep for what the connections of a user say."""
 
     def spent(self, uid: int, seconds: float) -> None:
         """So much of it has been used."""
@@ -144,13 +144,13 @@ class Peer(asyncio.Protocol):
 
     def _work(self) -> None:
         """Take the lines that wait, as far as the time of this user goes; what is left waits for the next sweep."""
-        begun, left_s = time.perf_counter(), self._host.time_of(self.uid)
-        while self._waiting and self._open and time.perf_counter() - begun < left_s:
+        begun, left_s = time.thread_time(), self._host.time_of(self.uid)
+        while self._waiting and self._open and time.thread_time() - begun < left_s:
             try:
                 self._take(self._waiting.popleft())
             except WireError as error:
                 self._reject(error)
-        self._host.spent(self.uid, time.perf_counter() - begun)
+        self._host.spent(self.uid, time.thread_time() - begun)
         if self._transport is not None and self._open and self._paused != bool(self._waiting):
             self._paused = not self._paused
             if self._paused:

@@ -1,8 +1,7 @@
 """The model against a real kernel: the same calls live under `agentcgroup run` and in the simulator.
 
 Each case prints what was measured, what the model says, and the error; docs/reference/policies.md quotes them. The
-tolerances are generous, for the emulated lab is slow and noisy: it may take three times as long as the model says, which
-knows nothing of a slow machine.
+tolerances are generous, for the emulated lab is slow and noisy: it may take three times as long as the model says.
 """
 
 from __future__ import annotations

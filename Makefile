@@ -34,7 +34,8 @@ demo: setup ## two agents side by side: a plain container limit, then agentcgrou
 lock: ## recompile requirements/*.txt; UPGRADE=1 takes newer versions
 	@tools/lock
 
-test: test-host test-kernel ## all tests: those of the host, then the kernel's in the lab
+test: setup-agents setup-lab ## all tests: those of the host, beside them the kernel's in the lab
+	@tools/test
 
 # The first boot fetches a kernel; the tests should not be the ones to wait for it.
 setup-lab: setup

@@ -28,7 +28,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 def test_ways_are_compared_in_a_table_and_a_chart(runs: Path) -> None:
-    done = plan("--traces", runs, "--memory", "8g", "--cpus", 100, *QUICK)
+    done = plan("--traces", runs, "--memory", "4g", "--cpus", 100, *QUICK)
     assert (done.returncode, done.stderr) == (0, "")
     first, head, *rows = done.stdout.splitlines()
     assert first.startswith("runs: 2 sessions, on the average ")
@@ -40,17 +40,17 @@ def test_ways_are_compared_in_a_table_and_a_chart(runs: Path) -> None:
 
 
 def test_json_is_for_machines_and_the_same_for_a_seed(runs: Path) -> None:
-    line = ("--memory", "8g", "--cpus", 100, *QUICK, "--seed", 5, "--json")
+    line = ("--memory", "4g", "--cpus", 100, *QUICK, "--seed", 5, "--json")
     one = plan("--traces", runs, *line)
     two = plan("--traces", runs / "task0", runs / "task1", *line, "--set", "runs=*")
     assert (one.returncode, one.stderr, two.stderr) == (0, "", "")
     assert one.stdout == two.stdout
     found = json.loads(one.stdout)
-    assert (found["v"], found["kind"], found["memory_bytes"], found["seed"]) == (1, "plan", 8 << 30, 5)
+    assert (found["v"], found["kind"], found["memory_bytes"], found["seed"]) == (1, "plan", 4 << 30, 5)
     (only,) = found["sets"]
     ways = {way["name"]: way for way in only["ways"]}
-    assert ways["peak-reserving"]["agents"] == (8 << 30) // 900_000_000 == 9
-    assert ways["ladder"]["agents"] > 9
+    assert ways["peak-reserving"]["agents"] == (4 << 30) // 900_000_000 == 4
+    assert ways["ladder"]["agents"] > 4
     assert [one["together"] for one in only["together"]] == ["independent", "half", "all"]
 
 

@@ -37,9 +37,9 @@ def test_agents_of_one_size_fill_the_host(memory: int, size: int, count: int) ->
 
 
 def test_calls_of_one_size_fill_the_host_without_control() -> None:
-    found = agents(ask(asked(8 * GIB), busy(112 * MIB, 400 * MIB)))
-    assert found["peak-reserving"] == found["no control"] == 16
-    assert found["ladder"] <= 16
+    found = agents(ask(asked(4 * GIB), busy(112 * MIB, 400 * MIB)))
+    assert found["peak-reserving"] == found["no control"] == 8
+    assert found["ladder"] <= 8
 
 
 def test_reservations_are_what_they_are_by_hand() -> None:

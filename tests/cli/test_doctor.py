@@ -102,7 +102,7 @@ def test_the_lab_has_all_that_contains_memory() -> None:
         "memory-peak",
     ):
         assert by_name[name]["available"] is True, by_name[name]
-    bpf = ("btf", "cap-bpf", "libbpf", "bpf-objects", "exec-tracking")
+    bpf = ("btf", "cap-bpf", "libbpf", "bpf-objects", "exec-tracking", "stall-detection")
     for name in (*bpf, "sched-ext", "sched-ext-btf", "psi", "private-mounts"):
         assert by_name[name]["available"] is True, by_name[name]
     assert by_name["psi"]["detail"] == "triggers with windows of any length up to 10 s"

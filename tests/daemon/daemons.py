@@ -167,7 +167,7 @@ async def until(true: Callable[[], bool], within_s: float = 5.0) -> None:
     deadline_s = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline_s, "it has not come about in time"
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0.01)
 
 
 def listed(answer: Mapping[str, Any]) -> Sequence[str]:

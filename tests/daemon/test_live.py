@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,11 @@ _BACK_S = 5.0  # what the death of the daemon leaves frozen or braked is free ag
 _SWITCH = ("policy=tests.daemon.policies:Braking", "settings.every_s=0.1")
 
 
+_plan = cache(plan_root)  # it takes a while, and we ask again and again
+
+
 def _calls(name: str) -> list[Path]:
-    folder = plan_root().cgroup / "agentcgroup" / name / "calls"
+    folder = _plan().cgroup / "agentcgroup" / name / "calls"
     return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
 
 
@@ -35,7 +39,7 @@ def _braked(name: str) -> int:
 def test_a_daemon_killed_with_calls_frozen(daemons: Daemons, tmp_path: Path) -> None:
     source = """
     import threading
-    commands = [f"for n in $(seq 40); do sleep 0.2; done; echo {n}" for n in range(3)]
+    commands = [f"for n in $(seq 30); do sleep 0.2; done; echo {n}" for n in range(3)]
     threads = [threading.Thread(target=sh, args=(command,)) for command in commands]
     for thread in threads: thread.start()
     for thread in threads: thread.join()

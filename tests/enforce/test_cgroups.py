@@ -173,6 +173,27 @@ def test_the_loop_goes_on_meanwhile_and_time_is_kept(enforcer: CgroupEnforcer, t
     assert turns > 10
 
 
+def test_what_was_not_begun_is_said_to_be_that(tmp_path: Path) -> None:
+    """The only thread is busy."""
+    slow = Cgroup(tmp_path)
+    os.mkfifo(slow.path / "memory.reclaim")
+    (slow.path / "memory.current").write_text("5000000")
+
+    async def run() -> tuple[Result, Result]:
+        with CgroupEnforcer(threads=1) as enforcer:
+            first = asyncio.ensure_future(enforcer.reclaim(slow, MIB, timeout_s=0.1))
+            await asyncio.sleep(0)
+            second = await enforcer.set_limits(slow, MIB, None, timeout_s=0.1)
+            answers = await first, second
+            with (slow.path / "memory.reclaim").open("rb"):  # lets the thread go
+                return answers
+
+    first, second = asyncio.run(run())
+    assert "still reclaims" in first.why
+    assert second.why.startswith("not begun within 0.1 s")
+    assert not (slow.path / "memory.high").exists()
+
+
 # Touches so many MiB, says so, and does what it is told line by line.
 HOLD = """
 import sys

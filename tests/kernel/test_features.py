@@ -23,10 +23,11 @@ PSI = "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
 NAMES = [
     *("cgroup-v2", "delegation", "memory-controller", "pids-controller", "cpu-controller", "io-controller"),
     *("cgroup-freeze", "cgroup-kill", "memory-peak", "root", "private-mounts", "clone-into-cgroup", "psi", "swap"),
-    *("btf", "cap-bpf", "sched-ext", "sched-ext-btf", "memcg-struct-ops", "libbpf", "bpf-objects", "exec-tracking"),
+    *("btf", "cap-bpf", "sched-ext", "sched-ext-btf", "memcg-struct-ops", "libbpf", "bpf-objects"),
+    *("exec-tracking", "stall-detection"),
 ]
 # Told of this machine, whatever root directory is looked at
-OF_THIS_MACHINE = ("root", "libbpf", "bpf-objects", "exec-tracking")
+OF_THIS_MACHINE = ("root", "libbpf", "bpf-objects", "exec-tracking", "stall-detection")
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +121,8 @@ def test_a_user_manager_that_does_not_delegate_cpu(tmp_path: Path, monkeypatch: 
 def test_a_host_without_anything(tmp_path: Path) -> None:
     found = look(tmp_path)
     assert {found[name].available for name in NAMES if name not in OF_THIS_MACHINE} == {False}
-    assert found["exec-tracking"].available is None  # another root cannot be tried
+    for name in ("exec-tracking", "stall-detection"):
+        assert found[name].available is None  # another root cannot be tried
     assert "not mounted" in found["delegation"].detail
 
 
@@ -181,6 +183,7 @@ def test_libbpf_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert feature.available is False
     assert "libbpf 1.4" in feature.fix
     assert bpf.exec_tracking(Path("/")).available is False
+    assert bpf.stall_detection(Path("/")).available is False
 
 
 def test_capabilities_of_a_user(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, field
 
@@ -55,7 +54,6 @@ class Case:
     held: Spell = field(default_factory=Spell)  # by an operator
     killed_rule: str = ""
     killed_reason: str = ""
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # of changes of its limits
     begun: bool = False  # else it waits in the queue
     warned: bool = False  # its client knows that there is something to tell at the end
 

@@ -1,6 +1,8 @@
 """The hands of a session: carries actions out on its cgroups, in the background, and records what was done and why.
 
 What cannot be done is recorded (``freeze-refused``) and never raised: a host that offers less must not end a session.
+The last word counts: of limits of one cgroup that wait to be written only the newest are, and nobody waits any longer
+for a freeze to be confirmed that was taken back. So a policy may change its mind faster than the kernel can follow.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agentcgroup.controller.cases import Case
@@ -41,6 +44,8 @@ class Hands:
         self._note = note
         self._enforcer = CgroupEnforcer()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._wanted: dict[str, Callable[[], Awaitable[Result]] | None] = {}  # by cgroup file: next to be written
+        self._freezer: dict[str, asyncio.Task[None]] = {}  # by call: a freeze or thaw to be confirmed
         self._brake = brake
         self._slowed: set[str] = set()
         self._slowed_how = ""
@@ -64,13 +69,13 @@ class Hands:
             case Limit():
                 high, most = action.high_bytes, action.max_bytes
                 case.limits = replace(case.limits, memory_high_bytes=high, memory_max_bytes=most)
-                self._spawn(self._limit(case, leaf, action))
+                self._write(case.call, verb, lambda: self._enforcer.set_limits(leaf, high, most, self._most()))
             case Reclaim():
-                self._do(case.call, verb, self._enforcer.reclaim(leaf, action.bytes))
+                self._spawn(self._report(case.call, verb, lambda: self._enforcer.reclaim(leaf, action.bytes)))
             case Freeze():
                 case.frozen.begin()
                 if not slowed:
-                    self._do(case.call, verb, self._enforcer.freeze(leaf, timeout_s=_FREEZE_CONFIRMED_WITHIN_S))
+                    self.hold_leaf(case.call, True)
             case Thaw():
                 case.frozen.end()
                 if case.call in self._slowed:
@@ -78,19 +83,19 @@ class Hands:
                     if self._brake is not None:
                         self._brake.release(leaf.path)
                 elif case.held.since_s is None:  # else the operator thaws it
-                    self._do(case.call, verb, self._enforcer.thaw(leaf))
+                    self.hold_leaf(case.call, False)
 
     def protect(self, action: Protect) -> None:
         """Set memory.low and memory.min of the session, and memory.min of the agent in it."""
         for cgroup in (self._tree.session, self._tree.agent):
             low = action.low_bytes if cgroup == self._tree.session else action.min_bytes
-            self._do(None, "protect", self._enforcer.protect(cgroup, low, action.min_bytes))
+            protect = partial(self._enforcer.protect, cgroup, low, action.min_bytes)
+            self._write(None, "protect", protect, of=cgroup.path.name)
 
     def stretch(self, action: Tripwire) -> None:
         """Set memory.high of calls/."""
         calls = self._tree.calls
-        work = self._enforcer.set_limits(calls, action.high_bytes, calls.read_max("memory.max"))
-        self._do(None, "tripwire", work)
+        self._write(None, "tripwire", lambda: self._enforcer.set_limits(calls, action.high_bytes, self._most()))
 
     def hold(self, case: Case, frozen: bool) -> None:
         """Freeze a call for an operator, or let it go on unless a policy has frozen it as well.
@@ -107,10 +112,15 @@ class Hands:
     def hold_leaf(self, call: str, frozen: bool) -> None:
         """Freeze or thaw the leaf of a call of which nothing else is known."""
         leaf = self._tree.calls.child(call)
+        if (before := self._freezer.get(call)) is not None:
+            before.cancel()
         if frozen:
-            self._do(call, "freeze", self._enforcer.freeze(leaf, timeout_s=_FREEZE_CONFIRMED_WITHIN_S))
+            freeze = partial(self._enforcer.freeze, leaf, timeout_s=_FREEZE_CONFIRMED_WITHIN_S)
+            task = self._spawn(self._report(call, "freeze", freeze))
         else:
-            self._do(call, "thaw", self._enforcer.thaw(leaf))
+            task = self._spawn(self._report(call, "thaw", lambda: self._enforcer.thaw(leaf)))
+        self._freezer[call] = task
+        task.add_done_callback(lambda task: self._freezer.pop(call) if self._freezer.get(call) is task else None)
 
     def weigh_session(self, priority: Priority) -> None:
         """Set cpu.weight of the session by its priority."""
@@ -137,25 +147,35 @@ class Hands:
                 self.hold_leaf(call, True)
         self._slowed.clear()
 
-    async def _limit(self, case: Case, leaf: Cgroup, action: Limit) -> None:
-        ceiling = self._tree.calls.read_max("memory.max")
-        async with case.turn:  # the writes are made in threads, and the last one shall be the last
-            work = self._enforcer.set_limits(leaf, action.high_bytes, action.max_bytes, ceiling)
-            await self._report(case.call, "limit", work)
+    def _most(self) -> int | None:
+        return self._tree.calls.read_max("memory.max")
 
-    def _do(self, call: str | None, verb: str, work: Awaitable[Result]) -> None:
-        self._spawn(self._report(call, verb, work))
+    def _write(self, call: str | None, verb: str, work: Callable[[], Awaitable[Result]], of: str = "") -> None:
+        """Do ``work`` next, in place of what waits for its turn at the same files."""
+        key = f"{verb} {call or of}"
+        at_it = key in self._wanted
+        self._wanted[key] = work
+        if not at_it:
+            self._spawn(self._write_all(key, call, verb))
 
-    async def _report(self, call: str | None, verb: str, work: Awaitable[Result]) -> None:
+    async def _write_all(self, key: str, call: str | None, verb: str) -> None:
+        """One after the other, since the writes are made in threads and the last one shall be the last."""
+        while (work := self._wanted[key]) is not None:
+            self._wanted[key] = None
+            await self._report(call, verb, work)
+        del self._wanted[key]
+
+    async def _report(self, call: str | None, verb: str, work: Callable[[], Awaitable[Result]]) -> None:
         """Wait for what the enforcer does, and record why it could not."""
-        result = await work
+        result = await work()
         if not result.done and result.why:
             self._note(call, f"{verb}-refused", result.why)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _weigh(cgroup: Cgroup, weight: int) -> None:

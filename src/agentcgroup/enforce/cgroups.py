@@ -147,11 +147,20 @@ class CgroupEnforcer:
 
     async def _in_thread(self, act: Callable[[], Result], timeout_s: float, late: Callable[[], Result]) -> Result:
         """``act`` in a thread; ``late()`` when that takes longer. What has not begun by then never does."""
+        begun = threading.Event()
+
+        def run() -> Result:
+            begun.set()
+            return act()
+
         try:
             async with asyncio.timeout(timeout_s):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, act)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, run)
         except TimeoutError:
-            return late()
+            result = late()
+            if begun.is_set():
+                return result
+            return Result(False, f"not begun within {timeout_s:g} s: too much else is being done, or no CPU is free")
 
 
 def _lower(first: int | None, second: int | None) -> int | None:

@@ -14,6 +14,7 @@ ends, however it does, the kernel forgets the detector. Linux 6.2 (storage kept 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import struct
 import sys
@@ -81,7 +82,7 @@ class Detector:
     """Tells of stalls of the sessions that were added, from its opening on until ``close``.
 
     A call is told of at once, and then once in ``every_s`` for each room. ``pressed_s``: for so long after a stall the
-    rank of its session counts as pressed for other programs in the kernel (`pressed`).
+    rank of its session counts as pressed for other programs in the kernel (`pressed`). ``attached``: its programs.
     """
 
     def __init__(self, every_s: float = 0.005, pressed_s: float = 0.05, ring_bytes: int = _RING_BYTES) -> None:
@@ -91,12 +92,12 @@ class Detector:
             initial = self._object.initial(".data", _State)
             initial.every_ns, initial.pressed_ns = int(every_s * 1e9), int(pressed_s * 1e9)
             self._object.maps["events"].resize(ring_bytes)
-            wanted = _attachable(self._object)
+            self.attached = _attachable(self._object)
             self._object.load()
             self._state = self._object.live(".data", _State)
             self._ring = RingBuffer(self._object.maps["events"])
             stack.callback(self._ring.close)
-            for program in wanted:
+            for program in self.attached:
                 self._object.attach(program)
             self._stack = stack.pop_all()
 
@@ -145,6 +146,15 @@ class Detector:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def attempt() -> int:
+    """Attach a detector for a moment, to see whether it can be; returns of how many programs it is.
+
+    BpfError says why it cannot be.
+    """
+    with Detector(ring_bytes=mmap.PAGESIZE) as detector:
+        return len(detector.attached)
 
 
 def stall(record: bytes) -> Stall:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentcgroup.errors import HostError
-from agentcgroup.kernel import bpf, btf, memcg_type, tracking
+from agentcgroup.kernel import bpf, btf, memcg_type, pressure, tracking
 from agentcgroup.kernel import libbpf as binding
 from agentcgroup.kernel.features.feature import Feature, effective_capabilities, present
 
@@ -88,14 +88,23 @@ def objects(root: Path) -> Feature:
 def exec_tracking(root: Path) -> Feature:
     """Whether the kernel takes the exec tracker, by attaching it for a moment to no cgroup at all."""
     enables = "seeing every program a session starts, and processes that leave it"
+    return _trial(root, "exec-tracking", enables, tracking.attempt)
+
+
+def stall_detection(root: Path) -> Feature:
+    """Whether the kernel takes the programs that tell who stalls for memory, by attaching them for a moment."""
+    enables = "hearing at once who stalls for memory (--enforcer bpf)"
+    return _trial(root, "stall-detection", enables, pressure.attempt)
+
+
+def _trial(root: Path, name: str, enables: str, attempt: Callable[[], int]) -> Feature:
     if root != Path("/"):
-        return Feature("exec-tracking", None, "only this machine can be tried", enables)
+        return Feature(name, None, "only this machine can be tried", enables)
     try:
-        count = tracking.attempt()
+        count = attempt()
     except binding.BpfError as error:
-        detail = " | ".join([error.message, *error.log[-1:]])
-        return Feature("exec-tracking", False, detail, enables, error.fix)
-    return Feature("exec-tracking", True, f"attached {count} programs, and let go of them", enables)
+        return Feature(name, False, " | ".join([error.message, *error.log[-1:]]), enables, error.fix)
+    return Feature(name, True, f"attached {count} programs, and let go of them", enables)
 
 
 def _kernel_btf(root: Path) -> bytes | None:
@@ -117,4 +126,5 @@ PROBES: dict[str, Callable[[Path], Feature]] = {
     "libbpf": libbpf,
     "bpf-objects": objects,
     "exec-tracking": exec_tracking,
+    "stall-detection": stall_detection,
 }

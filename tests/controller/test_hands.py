@@ -1,0 +1,80 @@
+"""What the hands of a session do when a policy changes its mind faster than the kernel can follow."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from agentcgroup.controller.hands import Hands
+from agentcgroup.enforce import cgroups, memory
+from agentcgroup.enforce.result import DONE, Result
+from agentcgroup.kernel.cgroup import Cgroup
+from agentcgroup.policy.world import Tripwire
+
+MIB = 1 << 20
+
+
+def hands_of(folder: Path, notes: list[tuple[str | None, str, str]]) -> Hands:
+    """On a folder that passes for the cgroup of a session."""
+    calls = folder / "calls"
+    for path in (calls, calls / "c1"):
+        path.mkdir()
+        (path / "memory.current").write_text("0")
+        (path / "memory.max").write_text("max\n")
+        (path / "cgroup.freeze").write_text("0")
+        (path / "cgroup.events").write_text("populated 1\nfrozen 0\n")
+    tree = SimpleNamespace(session=Cgroup(folder), agent=Cgroup(folder / "agent"), calls=Cgroup(calls))
+    return Hands(tree, lambda *note: notes.append(note))  # type: ignore[arg-type]
+
+
+def test_of_many_limits_the_first_and_the_last_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[tuple[str | None, str, str]] = []
+    written: list[int | None] = []
+    go_on = threading.Event()
+
+    def limit(cgroup: Cgroup, high: int | None, *_: object) -> Result:
+        written.append(high)
+        go_on.wait(10)
+        return DONE
+
+    monkeypatch.setattr(memory, "limit", limit)  # a kernel that takes its time
+
+    async def check() -> None:
+        hands = hands_of(tmp_path, notes)
+        for size in range(100):
+            hands.stretch(Tripwire("s", size * MIB, "a test"))
+            await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.sleep(0.2)
+        hands.close()
+
+    asyncio.run(check())
+    assert written == [0, 99 * MIB]
+    assert notes == []
+
+
+def test_a_freeze_that_is_taken_back_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[tuple[str | None, str, str]] = []
+
+    async def for_ever(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(cgroups, "wait_event", for_ever)  # a kernel that never confirms it
+
+    async def check() -> None:
+        hands = hands_of(tmp_path, notes)
+        for _ in range(50):
+            hands.hold_leaf("c1", True)
+            await asyncio.sleep(0.002)
+            hands.hold_leaf("c1", False)
+            await asyncio.sleep(0.002)
+        assert (tmp_path / "calls" / "c1" / "cgroup.freeze").read_text() == "0"
+        assert len(asyncio.all_tasks()) <= 2  # this one, and a last thaw
+        hands.close()
+
+    asyncio.run(check())
+    assert notes == []

@@ -265,7 +265,7 @@ def test_counters_of_memory_and_processes(cgroup: Cgroup, spawn: Spawn) -> None:
     """What a call does at its limits, as increases of the counters."""
     leaf = cgroup.create("leaf")
     leaf.write("pids.max", 3)
-    leaf.write("memory.high", 16 << 20)
+    leaf.write("memory.high", 28 << 20)
     leaf.write("memory.max", 32 << 20)
     leaf.write("memory.oom.group", 1)
     increases: dict[str, int] = {}

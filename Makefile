@@ -49,7 +49,7 @@ test-host: setup-agents setup-lab ## the tests that need no special kernel
 test-kernel: setup-agents setup-lab ## the tests that need a modern kernel, in the lab
 	@$(PYTHON) -m compileall -q src tests
 	.venv/bin/agentcgroup lab run --memory $(LAB_MEMORY) --timeout $(LAB_TIMEOUT) -- \
-	    $(PYTHON) -m pytest --timeout 300 -m "kernel and not agents $(if $(LONG),,and not long)" --require-kernel -p no:cacheprovider --durations 25 $(TESTS)
+	    tools/test-guest --timeout 300 -m "kernel and not agents $(if $(LONG),,and not long)" --require-kernel --durations 25 $(TESTS)
 
 test-real-agents: setup-real-agents ## the tests with the large agents
 	$(PYTHON) -m pytest -m agents $(TESTS)

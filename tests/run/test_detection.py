@@ -62,7 +62,7 @@ def test_a_command_that_is_over_at_once_loads_nothing(tmp_path: Path) -> None:
 
 
 def test_an_enforcer_that_cannot_be_had_costs_a_line_and_nothing_else(tmp_path: Path) -> None:
-    ran = run(tmp_path, ["sleep", "3"], "--enforcer", "memcg_bpf")
+    ran = run(tmp_path, ["sleep", "15"], "--enforcer", "memcg_bpf")  # it is loaded meanwhile
     (ruled,) = actions(ran, "enforcer")
     assert ruled.reason.startswith("bpf: memcg_bpf was asked for; no memcg_bpf: ")
     assert ran.stderr.count("the enforcer is bpf: memcg_bpf was asked for") == 1

@@ -45,9 +45,10 @@ def test_the_agent_and_its_calls_are_governed_and_nothing_stays_behind(tmp_path:
 
 @pytest.mark.kernel
 def test_with_its_brake_calls_are_slowed_in_place_of_being_frozen(tmp_path: Path) -> None:
-    grow = "import time; time.sleep(6); x = bytearray(100 << 20); t = time.monotonic()"
-    work = f"{grow}\nwhile time.monotonic() < t + 2: pass"
+    grow = 'import os, time; time.sleep(max(0, float(os.environ["AT"]) - time.time())); x = bytearray(100 << 20)'
+    work = f"{grow}\nt = time.monotonic()\nwhile time.monotonic() < t + 3: pass"
     source = f"""
+        os.environ["AT"] = str(time.time() + 12)  # all at once, however slowly they start
         many = [subprocess.Popen(["bash", "-c", {f"/usr/bin/python3 -Sc '{work}'"!r}], start_new_session=True)
                 for _ in range(4)]
         print(sorted(process.wait() for process in many))

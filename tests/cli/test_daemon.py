@@ -281,7 +281,7 @@ def test_what_the_daemon_kills_is_in_the_kill_log(host: Host) -> None:
     assert session.wait(60) != 0
     done = host.call("kill-log", "--json", "--session", "one")
     (record,) = [json.loads(line) for line in done.stdout.splitlines()]
-    assert record["call"].startswith("c00000")
+    assert record["call"] in [f"c00000{number}" for number in (1, 2)]  # 2 was seen once, in a slow lab
     assert record["rule"] != "unknown"
     assert record["peak_bytes"] > 100 << 20
     assert record["limit_bytes"]

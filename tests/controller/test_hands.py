@@ -13,7 +13,7 @@ from agentcgroup.controller.hands import Hands
 from agentcgroup.enforce import cgroups, memory
 from agentcgroup.enforce.result import DONE, Result
 from agentcgroup.kernel.cgroup import Cgroup
-from agentcgroup.policy.world import Tripwire
+from agentcgroup.policy.world import Protect, Tripwire
 
 MIB = 1 << 20
 
@@ -55,6 +55,29 @@ def test_of_many_limits_the_first_and_the_last_are_written(tmp_path: Path, monke
     asyncio.run(check())
     assert written == [0, 99 * MIB]
     assert notes == []
+
+
+def test_a_session_called_agent_is_protected_as_well_as_its_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: dict[Path, tuple[int, int]] = {}
+
+    def protect(cgroup: Cgroup, low: int, minimum: int, above: object) -> Result:
+        written[cgroup.path] = low, minimum
+        return DONE
+
+    monkeypatch.setattr(memory, "protect", protect)
+    session = tmp_path / "agent"
+    session.mkdir()
+
+    async def check() -> None:
+        hands = hands_of(session, [])
+        hands.protect(Protect("agent", 7 * MIB, 3 * MIB, "a test"))
+        await asyncio.sleep(0.1)
+        hands.close()
+
+    asyncio.run(check())
+    assert written == {session: (7 * MIB, 3 * MIB), session / "agent": (3 * MIB, 3 * MIB)}
 
 
 def test_a_freeze_that_is_taken_back_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

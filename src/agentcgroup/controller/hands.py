@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentcgroup.controller.cases import Case
@@ -27,8 +28,9 @@ from agentcgroup.policy.world import Freeze, Limit, Protect, Reclaim, Thaw, Trip
 if TYPE_CHECKING:  # it brings the loader of BPF objects, which few sessions need
     from agentcgroup.controller.scheduling import Brake
 
+Work = Callable[[], Awaitable[Result]]  # what the enforcer is to do, when it is its turn
+
 _FREEZE_CONFIRMED_WITHIN_S = 5.0
-#: cpu.weight of sessions, and of calls that declare a priority: a step is a factor of four.
 
 
 class Hands:
@@ -44,7 +46,7 @@ class Hands:
         self._note = note
         self._enforcer = CgroupEnforcer()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._wanted: dict[str, Callable[[], Awaitable[Result]] | None] = {}  # by cgroup file: next to be written
+        self._wanted: dict[tuple[Path, str], Work | None] = {}  # by cgroup and verb: what is to be written next
         self._freezer: dict[str, asyncio.Task[None]] = {}  # by call: a freeze or thaw to be confirmed
         self._brake = brake
         self._slowed: set[str] = set()
@@ -69,7 +71,7 @@ class Hands:
             case Limit():
                 high, most = action.high_bytes, action.max_bytes
                 case.limits = replace(case.limits, memory_high_bytes=high, memory_max_bytes=most)
-                self._write(case.call, verb, lambda: self._enforcer.set_limits(leaf, high, most, self._most()))
+                self._write(leaf, case.call, verb, lambda: self._enforcer.set_limits(leaf, high, most, self._most()))
             case Reclaim():
                 self._spawn(self._report(case.call, verb, lambda: self._enforcer.reclaim(leaf, action.bytes)))
             case Freeze():
@@ -89,13 +91,12 @@ class Hands:
         """Set memory.low and memory.min of the session, and memory.min of the agent in it."""
         for cgroup in (self._tree.session, self._tree.agent):
             low = action.low_bytes if cgroup == self._tree.session else action.min_bytes
-            protect = partial(self._enforcer.protect, cgroup, low, action.min_bytes)
-            self._write(None, "protect", protect, of=cgroup.path.name)
+            self._write(cgroup, None, "protect", partial(self._enforcer.protect, cgroup, low, action.min_bytes))
 
     def stretch(self, action: Tripwire) -> None:
         """Set memory.high of calls/."""
         calls = self._tree.calls
-        self._write(None, "tripwire", lambda: self._enforcer.set_limits(calls, action.high_bytes, self._most()))
+        self._write(calls, None, "tripwire", lambda: self._enforcer.set_limits(calls, action.high_bytes, self._most()))
 
     def hold(self, case: Case, frozen: bool) -> None:
         """Freeze a call for an operator, or let it go on unless a policy has frozen it as well.
@@ -120,7 +121,11 @@ class Hands:
         else:
             task = self._spawn(self._report(call, "thaw", lambda: self._enforcer.thaw(leaf)))
         self._freezer[call] = task
-        task.add_done_callback(lambda task: self._freezer.pop(call) if self._freezer.get(call) is task else None)
+        task.add_done_callback(partial(self._settled, call))
+
+    def _settled(self, call: str, task: asyncio.Task[None]) -> None:
+        if self._freezer.get(call) is task:
+            del self._freezer[call]
 
     def weigh_session(self, priority: Priority) -> None:
         """Set cpu.weight of the session by its priority."""
@@ -150,22 +155,24 @@ class Hands:
     def _most(self) -> int | None:
         return self._tree.calls.read_max("memory.max")
 
-    def _write(self, call: str | None, verb: str, work: Callable[[], Awaitable[Result]], of: str = "") -> None:
+    def _write(self, cgroup: Cgroup, call: str | None, verb: str, work: Work) -> None:
         """Do ``work`` next, in place of what waits for its turn at the same files."""
-        key = f"{verb} {call or of}"
+        key = cgroup.path, verb
         at_it = key in self._wanted
         self._wanted[key] = work
         if not at_it:
             self._spawn(self._write_all(key, call, verb))
 
-    async def _write_all(self, key: str, call: str | None, verb: str) -> None:
+    async def _write_all(self, key: tuple[Path, str], call: str | None, verb: str) -> None:
         """One after the other, since the writes are made in threads and the last one shall be the last."""
-        while (work := self._wanted[key]) is not None:
-            self._wanted[key] = None
-            await self._report(call, verb, work)
-        del self._wanted[key]
+        try:
+            while (work := self._wanted[key]) is not None:
+                self._wanted[key] = None
+                await self._report(call, verb, work)
+        finally:
+            del self._wanted[key]
 
-    async def _report(self, call: str | None, verb: str, work: Callable[[], Awaitable[Result]]) -> None:
+    async def _report(self, call: str | None, verb: str, work: Work) -> None:
         """Wait for what the enforcer does, and record why it could not."""
         result = await work()
         if not result.done and result.why:

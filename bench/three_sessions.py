@@ -7,32 +7,35 @@ controller and a small host, so run it in the lab:
     agentcgroup lab run --memory 1500m --timeout 30m -- .venv/bin/python -m bench.three_sessions [--runs 5] [--json]
 
 With ``--roomy`` each session needs a third as much, so that the memory suffices for all: then no policy may cost time.
-``--arms`` names others: the ladder with each enforcer (``ladder+cgroup,ladder+bpf,ladder+scx``), and ``memory.high``:
-no policy, but that limit on each low session, at its share of what high leaves.
+``--arms`` names others: the ladder with each enforcer (``ladder+cgroup,ladder+bpf,ladder+scx``), ``memory.high``: no
+policy, but that limit on each low session, at its share of what high leaves, and ``alone``: a low session by itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+from agentcgroup.daemon.ask import ask
+from agentcgroup.daemon.messages import Question
+from agentcgroup.errors import HostError
 from agentcgroup.kernel.meminfo import read_meminfo
 from agentcgroup.model import Outcome
 from agentcgroup.trace.reader import read_trace
 from agentcgroup.trace.records import Action
 from agentcgroup.trace.views import Session
-from bench.statistics import interval, quantile
+from bench.three_sessions_table import ALONE, Run, Told, read, table
 
 ARMS = ("none", "static", "user-space", "ladder")
-ENFORCED = ("ladder+cgroup", "ladder+bpf", "ladder+scx")
 MEMORY_HIGH = "memory.high"
 SESSIONS = {"high": "high", "low1": "low", "low2": "low"}
 PYTHON = "/usr/bin/python3"
@@ -45,7 +48,8 @@ _HIGH_CALLS, _LOW_CALLS = 3, 2
 _HIGH_HOLDS_S, _LOW_HOLDS_S = 2, 6  # how long a call works on after it has what it needs
 _STEP = 4 << 20
 _SETTINGS = {"static": ["--set", "settings.budget_share=0.9"]}  # else it would kill every call of high by itself
-_PATIENCE_S = 150  # for a run
+_PATIENCE_S = 100  # for the calls of a run
+_STARTING_S = 60
 
 # A call of the high agent: allocates in steps of 4 MiB, and writes how long each took (milliseconds) to a file.
 _PROBE = """
@@ -93,78 +97,57 @@ json.dump({"failed": failed, "told": told, "seconds": time.monotonic() - begun},
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One session of one run."""
-
-    session: str
-    finished: bool  # its agent came to its end
-    seconds: float  # of its calls, one after the other; all that we waited when it did not come to its end
-    calls_ok: int  # by the exit statuses that its agent saw
-    calls: int
-    outcomes: tuple[str, ...]  # of its calls, as recorded
-    killed: int  # by the kernel or the policy
-    frozen_s: float
-    queued_s: float
-    throttled_s: float
-    told: int  # calls whose agent was told something: why it was stopped, slowed, made to wait
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of one arm; ``steps_ms`` are the allocation steps of the high session."""
-
-    arm: str
-    sessions: tuple[Told, ...]
-    steps_ms: tuple[float, ...] = field(repr=False)
-
-
 def run_once(arm: str, folder: Path, roomy: bool) -> Run:
     """One run of an arm in a new ``folder``."""
     folder.mkdir(parents=True)
     for name, text in (("probe.py", _PROBE), ("hog.py", _HOG), ("agent.py", _AGENT)):
         (folder / name).write_text(text)
+    names = ["low1"] if arm == ALONE else list(SESSIONS)
     daemon = _daemon(arm, folder)
     try:
-        started = time.monotonic()
-        running = {name: _start(name, arm, folder, roomy) for name in SESSIONS}
+        running = {name: _start(name, arm, folder, roomy) for name in names}
         if arm == MEMORY_HIGH:
             _limit_low()
-        while time.monotonic() - started < _PATIENCE_S and any(each.poll() is None for each in running.values()):
-            time.sleep(0.05)
+        _wait(lambda: len(list(folder.glob("*.ready"))) == len(names), _STARTING_S)
+        _wait(lambda: all(each.poll() is not None for each in running.values()), _PATIENCE_S)
         for process in running.values():
             process.terminate()
             process.wait(30)
     finally:
         daemon.terminate()
         daemon.wait(10)
-    found = tuple(_told(name, folder) for name in SESSIONS)
+    found = tuple(_told(name, folder) for name in names)
     steps = (folder / "steps").read_text().splitlines() if (folder / "steps").exists() else []
     return Run(arm, found, tuple(step for line in steps for step in json.loads(line)))
 
 
 def _daemon(arm: str, folder: Path) -> subprocess.Popen[bytes]:
+    """The daemon of the arm, when it has loaded all that it needs: that takes seconds here, and CPU."""
     policy, _, enforcer = arm.partition("+")
-    policy = "none" if arm == MEMORY_HIGH else policy
-    line = [
-        sys.executable,
-        "-m",
-        "agentcgroup",
-        "daemon",
-        "--socket",
-        str(folder / "daemon"),
-        "--set",
-        f"policy={policy}",
-    ]
+    socket = folder / "daemon"
+    line = [sys.executable, "-m", "agentcgroup", "daemon", "--socket", str(socket)]
+    line += ["--set", f"policy={'none' if arm in (MEMORY_HIGH, ALONE) else policy}"]
     line += _SETTINGS.get(arm, [])
-    line += ["--set", f"enforcer={enforcer}"] if enforcer else []
+    line += ["--set", f"enforcer={enforcer or ('auto' if policy == 'ladder' else 'cgroup')}"]
     process = subprocess.Popen(line, stderr=(folder / "daemon.log").open("wb"))
-    until = time.monotonic() + 30
-    while not (folder / "daemon").exists():
-        if process.poll() is not None or time.monotonic() > until:
+
+    def ready() -> bool:
+        if process.poll() is not None:
             raise RuntimeError((folder / "daemon.log").read_text())
-        time.sleep(0.05)
+        with contextlib.suppress(HostError):  # it does not listen yet
+            return ask(Question("status"), socket)["enforcer"] == enforcer or not enforcer
+        return False
+
+    if not _wait(ready, _STARTING_S):
+        raise RuntimeError(f"no enforcer {enforcer}: {(folder / 'daemon.log').read_text()}")
     return process
+
+
+def _wait(done: Callable[[], bool], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while not (ended := done()) and time.monotonic() < until:
+        time.sleep(0.05)
+    return ended
 
 
 def _limit_low() -> None:
@@ -189,9 +172,9 @@ def _start(name: str, arm: str, folder: Path, roomy: bool) -> subprocess.Popen[b
         lines = [f"{PYTHON} -S {folder}/hog.py {int(scale * _LOW_SHARE)} {_LOW_HOLDS_S}"] * _LOW_CALLS
     (folder / f"{name}.json").write_text(json.dumps(lines))
     agent = [PYTHON, "-S", str(folder / "agent.py"), str(folder / f"{name}.json"), str(folder / f"{name}.end")]
-    agent += [str(len(SESSIONS))]
+    agent += ["1" if arm == ALONE else str(len(SESSIONS))]
     options = ["--name", name, "--priority", SESSIONS[name], "--memory", str(int(host * 0.6)), "--quiet"]
-    options += ["--sample-hz", "1"]  # more often is a load of its own on an emulated CPU
+    options += ["--sample-hz", "1", "--track", "off"]  # they would be loads of their own on an emulated CPU
     options += ["--scheduler", "sched_ext"] if arm.endswith("+scx") else []
     options += ["--trace", str(folder / name), "--daemon", "require", "--daemon-socket", str(folder / "daemon")]
     line = [sys.executable, "-m", "agentcgroup", "run", *options, "--client-deadline", "2s", "--", *agent]
@@ -236,66 +219,37 @@ def _throttled(session: Session) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run and print the table, or JSON with every run."""
+    """Run and print the table; with ``--json`` each run as a line of JSON instead."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="runs of each arm")
     parser.add_argument("--arms", default=",".join(ARMS), help="which, comma-separated")
     parser.add_argument("--roomy", action="store_true", help="with memory enough for all")
-    parser.add_argument("--json", action="store_true", help="print every run")
-    parser.add_argument("--keep", type=Path, help="keep the traces and logs of all runs in this folder")
+    parser.add_argument("--json", action="store_true", help="print every run, a line each")
+    parser.add_argument("--keep", type=Path, help="keep all traces and logs in this folder, and the runs in runs.jsonl")
+    parser.add_argument("--read", type=Path, help="run nothing: the table of the runs in this file (runs.jsonl)")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args(arguments)
+    found = read(chosen.read) if chosen.read else _runs(chosen)
+    print("\n".join(json.dumps(asdict(run)) for run in found) if chosen.json else table(found))
+
+
+def _runs(chosen: argparse.Namespace) -> list[Run]:
     arms = chosen.arms.split(",")
     shuffled = random.Random(chosen.seed)
     order = [arm for _ in range(chosen.runs) for arm in shuffled.sample(arms, len(arms))]
     found: list[Run] = []
     with tempfile.TemporaryDirectory() as name:
+        folder = chosen.keep or Path(name)
         for number, arm in enumerate(order):
-            found.append(run_once(arm, Path(chosen.keep or name, f"{number}-{arm}"), chosen.roomy))
+            found.append(run_once(arm, folder / f"{number}-{arm}", chosen.roomy))
+            with (folder / "runs.jsonl").open("a") as kept:  # at once: a lab that ends early loses none
+                kept.write(json.dumps(asdict(found[-1])) + "\n")
             print(f"{number + 1}/{len(order)} {arm}: {_line(found[-1])}", file=sys.stderr, flush=True)
-    print(json.dumps([asdict(run) for run in found]) if chosen.json else table(found, arms))
+    return found
 
 
 def _line(run: Run) -> str:
     return ", ".join(f"{told.session} {told.seconds:.1f} s {told.calls_ok}/{told.calls} ok" for told in run.sessions)
-
-
-def table(found: Sequence[Run], arms: Sequence[str]) -> str:
-    """One line per arm: medians over its runs, with the 95 % interval of the high session's p99 and time."""
-    lines = [
-        f"{'policy':<11} {'n':>2}  {'agents alive':<12} {'high calls ok':<13} {'low calls ok':<12} {'killed':>6} "
-        f"{'high time':>22} {'low time':>9}  {'step p50':>8} {'p95':>8} {'p99':>8} (ms)  frozen queued throttled"
-    ]
-    for arm in arms:
-        runs = [run for run in found if run.arm == arm]
-        if runs:
-            lines.append(_row(arm, runs))
-    return "\n".join(lines)
-
-
-def _row(arm: str, runs: Sequence[Run]) -> str:
-    every = [told for run in runs for told in run.sessions]
-    high = [told for told in every if told.session == "high"]
-    low = [told for told in every if told.session != "high"]
-    times = [told.seconds for told in high]
-    least, most = interval(lambda indexes: quantile([times[i] for i in indexes], 0.5), len(times))
-    steps = [step for run in runs for step in run.steps_ms]
-    return (
-        f"{arm:<11} {len(runs):>2}  {_part(sum(t.finished for t in every), len(every)):<12} "
-        f"{_part(sum(t.calls_ok for t in high), sum(t.calls for t in high)):<13} "
-        f"{_part(sum(t.calls_ok for t in low), sum(t.calls for t in low)):<12} {sum(t.killed for t in every):>6} "
-        f"{quantile(times, 0.5):>7.1f} s [{least:.1f}, {most:.1f}] {quantile([t.seconds for t in low], 0.5):>7.1f} s  "
-        f"{_quantiles(steps)}       {sum(t.frozen_s for t in every) / len(runs):>5.1f}  "
-        f"{sum(t.queued_s for t in every) / len(runs):>5.1f}     {sum(t.throttled_s for t in every) / len(runs):>5.1f}"
-    )
-
-
-def _quantiles(steps: Sequence[float]) -> str:
-    return " ".join(f"{quantile(steps, q):>8.1f}" for q in (0.5, 0.95, 0.99)) if steps else "no steps"
-
-
-def _part(some: int, whole: int) -> str:
-    return f"{some}/{whole}"
 
 
 if __name__ == "__main__":

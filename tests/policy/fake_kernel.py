@@ -51,6 +51,8 @@ class FakeKernel:
         self.high_s: dict[CallId, float] = {}
         self.held_s: dict[CallId, float] = {}
         self.thawed_s: dict[CallId, float] = {}
+        self.slow_death = False  # whether what is killed stays, with its memory, until the test ends it
+        self.dying: set[CallId] = set()
         self.log: list[tuple[float, Action]] = []
         self._last: tuple[Action, ...] = ()
 
@@ -173,6 +175,10 @@ class FakeKernel:
                 self.calls[id_] = replace(
                     call, memory_bytes=call.memory_bytes - back, reclaimable_bytes=call.reclaimable_bytes - back
                 )
+            case Kill(id_, _, _) if self.slow_death:
+                self.dying.add(id_)
+                self.frozen_s.pop(id_, None)
+                self.high_s.pop(id_, None)
             case Kill(id_, _, _):
                 self._forget(id_)
             case Admit(id_, _):
@@ -187,6 +193,7 @@ class FakeKernel:
     def _forget(self, id_: CallId) -> None:
         for table in (self.calls, self.requests, self.frozen_s, self.high_s, self.held_s, self.thawed_s):
             table.pop(id_, None)
+        self.dying.discard(id_)
 
     # What must hold
 
@@ -202,6 +209,7 @@ class FakeKernel:
                 assert id_ in self.requests
             case _:
                 assert action.id in self.calls
+                assert action.id not in self.dying
                 assert not (isinstance(action, Freeze) and action.id in self.frozen_s)
         if isinstance(action, Kill):
             self._check_kill(world, action)
@@ -224,7 +232,7 @@ class FakeKernel:
             for call in session.calls
             if (wide or session.name == action.id.session) and call.memory_bytes >= self.settings.victim_least_bytes
         ]
-        ranks = [self._rank(call) for call in rivals if call.id in self.calls]
+        ranks = [self._rank(call) for call in rivals if call.id in self.calls.keys() - self.dying]
         assert self._rank(self.calls[action.id]) == min(ranks), f"{action} before {rivals}"
 
     def _check_turn(self, action: Freeze) -> None:
@@ -254,7 +262,8 @@ class FakeKernel:
         ) or bool(self.frozen_s)  # a bounded thaw with a brake may come just when room returns
 
     def _check_someone_runs(self) -> None:
-        awaited = [call for call in self.calls.values() if not call.background] or list(self.calls.values())
+        alive = [call for id_, call in self.calls.items() if id_ not in self.dying]
+        awaited = [call for call in alive if not call.background] or alive
         if not awaited:
             return
         highest = max(map(self._rank, awaited))

@@ -150,6 +150,44 @@ def test_braked_for_good_behind_frozen_ones_is_a_dead_end_that_ends() -> None:
     assert [action.id.session for action in kernel.actions(Kill) if isinstance(action, Kill)] == ["low"]
 
 
+def test_a_killed_call_that_takes_its_time_is_left_to_die_and_none_dies_in_its_stead() -> None:
+    kernel = crowd(330 * MIB, 330 * MIB, 30 * MIB)
+    kernel.slow_death = True
+    kernel.grow("s", "c", 350 * MIB)
+    while not kernel.actions(Kill):
+        kernel.tell(Stalled("s", 100_000, 500_000))
+        kernel.pass_time(0.1)
+        assert kernel.now_s < 60
+    for _ in range(40):  # as long as a call may take: no second kill, nothing done to the first (fake_kernel checks)
+        kernel.tell(Stalled("s", 100_000, 500_000))
+        kernel.pass_time(0.1)
+    assert len(kernel.actions(Kill)) == 1
+    for _ in range(100):  # it has survived, somehow: then another must go
+        kernel.tell(Stalled("s", 100_000, 500_000))
+        kernel.pass_time(0.1)
+        kernel.dying.clear()
+    assert len(kernel.actions(Kill)) > 1
+
+
+def test_on_a_full_host_that_stands_still_a_call_is_not_killed_for_the_stalls_of_its_own_brake() -> None:
+    kernel = FakeKernel(16 * GIB)
+    kernel.session("s", Priority.NORMAL, None)
+    kernel.begin("s", "a", 500 * MIB)
+    kernel.pass_time(10)
+    agent = replace(kernel.sessions["s"], agent_bytes=16 * GIB - 500 * MIB - 600 * MIB)  # less than half of the reserve
+    kernel.sessions["s"] = agent
+    for _ in range(80):
+        kernel.tell(Stalled(None, 100_000, 500_000))
+        kernel.pass_time(0.1)
+    assert not kernel.actions(Kill)
+    for _ in range(20):  # what is left would be gone in 6 s
+        agent = replace(agent, agent_bytes=agent.agent_bytes + 10 * MIB)
+        kernel.sessions["s"] = agent
+        kernel.tell(Stalled(None, 100_000, 500_000))
+        kernel.pass_time(0.1)
+    assert kernel.actions(Kill)
+
+
 def test_calls_found_frozen_are_let_go_within_the_bound() -> None:
     """A controller died while it held them; the next one knows nothing of it."""
     kernel = crowd(30 * MIB, 30 * MIB)

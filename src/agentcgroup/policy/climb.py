@@ -80,8 +80,11 @@ def thaw_braked(draft: Draft, placed: Placed, scope: Scope, reason: str) -> None
 
 
 def _pressure(draft: Draft, room: Room, before: Pressure, stuck: bool) -> Pressure:
-    since_s = draft.now_s if before.gone_s is None else before.gone_s
-    return replace(before, level=room.level, gone_s=since_s if stuck or room.level is Level.GONE else None)
+    if room.level is not Level.GONE and not stuck:
+        return replace(before, level=room.level, gone_s=None)
+    if before.gone_s is not None:
+        return replace(before, level=room.level)
+    return replace(before, level=room.level, gone_s=draft.now_s, gone_bytes=room.hard_bytes)
 
 
 def _stuck(draft: Draft, order: list[Placed]) -> bool:
@@ -149,7 +152,11 @@ def _last_resort(draft: Draft, room: Room, pressure: Pressure, order: list[Place
     brim = room.scope is not None and grew and room.hard_bytes * 2 >= room.gone_bytes + room.end_bytes
     if brim:  # what is left would not last for that long, and at the limit the kernel kills whom it likes
         patience_s = settings.confirm_s
-    if not order or now_s - max(gone_s, pressure.acted_s) < patience_s:
+    if not order:
+        return
+    if room.scope is None and not draft.outranked(order[0], None) and _lasts(draft, room, pressure):
+        patience_s = settings.throttle_s  # no better call waits, and it may be our own brake that makes them stall
+    if now_s - max(gone_s, pressure.acted_s) < patience_s or draft.dying(room.scope):
         return
     if not (draft.hurts(room.scope) or draft.moved(room.scope)):
         return
@@ -163,7 +170,14 @@ def _last_resort(draft: Draft, room: Room, pressure: Pressure, order: list[Place
         f"{_why(room)} for {format_duration(now_s - gone_s)}, and freezing "
         f"others did not help; of the lowest priority it grew most ({format_size(victim.call.memory_bytes)})",
     )
-    draft.stepped(room.scope, replace(pressure, gone_s=now_s))
+    draft.stepped(room.scope, replace(pressure, gone_s=now_s, gone_bytes=room.hard_bytes))
+
+
+def _lasts(draft: Draft, room: Room, pressure: Pressure) -> bool:
+    """Whether what is left would last for longer than a throttle, at the pace since there was too little."""
+    gone_s = draft.now_s if pressure.gone_s is None else pressure.gone_s
+    grown = room.hard_bytes - pressure.gone_bytes
+    return grown * draft.settings.throttle_s <= (room.end_bytes - room.hard_bytes) * (draft.now_s - gone_s)
 
 
 def _another_turn(draft: Draft, room: Room, pressure: Pressure, order: list[Placed]) -> bool:

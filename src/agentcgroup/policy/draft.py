@@ -19,6 +19,7 @@ NOISE_BYTES = 1 << 20  # a change of use below this is none
 _PAGE = 4096
 _LEAST_S = 0.005  # two looks within less say nothing about growth
 _SOON_S = 0.001  # a wake is never now: that would be the same question again
+_DYING_S = 5.0  # how long a killed call may take to give its memory back; one that is still there has survived
 _NO_HOLD = Hold()
 
 
@@ -36,7 +37,7 @@ class Draft:
         self.shorts = {key: at_s for key, at_s in memory.shorts.items() if world.now_s - at_s <= settings.fresh_s}
         self.seen: dict[Scope, Seen] = {}  # rebuilt with every decision
         self.sessions: dict[str, SessionState] = {session.name: session for session in world.sessions}
-        self.killed: set[CallId] = set()
+        self.killed = {call: at_s for call, at_s in memory.killed.items() if world.now_s - at_s <= _DYING_S}
         self._released: dict[CallId, int | None] = {}  # memory.high as it will be; the world still shows it lowered
         self._rooms: dict[Scope, Room | None] = {}
         self._calls: dict[Scope, list[Placed]] = {}
@@ -46,7 +47,7 @@ class Draft:
     # What is known
 
     def calls(self, scope: Scope) -> list[Placed]:
-        """The calls that share the room of ``scope`` and have not just been killed."""
+        """The calls that share the room of ``scope`` and are not dying: those can neither run nor be stopped."""
         if scope not in self._calls:
             sessions = self.world.sessions if scope is None else filter(None, (self.sessions.get(scope),))
             self._calls[scope] = [
@@ -95,6 +96,16 @@ class Draft:
     def moved(self, scope: Scope) -> bool:
         """Whether a limit was met there of late."""
         return self.now_s - self.memory.moves.get(scope, NEVER) <= self.settings.fresh_s
+
+    def dying(self, scope: Scope) -> bool:
+        """Whether a call that was killed still has memory to give back in ``scope``."""
+        names = self.sessions if scope is None else (scope,)
+        return any(
+            call.id in self.killed and call.memory_bytes >= self.settings.victim_least_bytes
+            for name in names
+            if name in self.sessions
+            for call in self.sessions[name].calls
+        )
 
     def hold(self, call: CallId) -> Hold:
         """What is remembered of ``call``."""
@@ -164,7 +175,7 @@ class Draft:
         """Kill a call, whole. cgroup.kill reaches frozen tasks too."""
         self.actions.append(Kill(placed.id, rule, reason))
         self.holds.pop(placed.id, None)
-        self.killed.add(placed.id)
+        self.killed[placed.id] = self.now_s
         self._calls.clear()
         self._runners.clear()
 

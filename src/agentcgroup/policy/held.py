@@ -51,7 +51,8 @@ class Pressure:
     acted_s: float = NEVER  # the last step, and what was in use then
     acted_bytes: int = 0
     eased_s: float = NEVER  # the last time somebody was let go
-    gone_s: float | None = None  # since when there has been no room at all
+    gone_s: float | None = None  # since when there has been no room at all, and what was in use then
+    gone_bytes: int = 0
     turns: frozenset[CallId] = frozenset()  # frozen calls that were let go on because nobody else could
 
 
@@ -84,6 +85,7 @@ class Memory:
     pressures: Mapping[Scope, Pressure] = field(default_factory=dict)
     stalls: Mapping[Scope, float] = field(default_factory=dict)  # when PSI last said that it hurts
     moves: Mapping[Scope, float] = field(default_factory=dict)  # when a counter last moved
+    killed: Mapping[CallId, float] = field(default_factory=dict)  # calls that we ended, and that may still be there
     shorts: Mapping[tuple[Scope, Rank], float] = field(default_factory=dict)  # when a task of that rank last stalled
     seen: Mapping[Scope, Seen] = field(default_factory=dict)  # the host, and sessions near their limit
     grants: Mapping[CallId, Grant] = field(default_factory=dict)

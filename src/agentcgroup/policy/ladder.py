@@ -69,6 +69,7 @@ class Ladder:
             holds=draft.holds,
             pressures=draft.pressures,
             shorts=draft.shorts,
+            killed=draft.killed,
             seen=draft.seen,
             grants=grants,
             protections=protections,

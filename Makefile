@@ -6,8 +6,8 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 LAB_MEMORY ?= 3g
 LAB_TIMEOUT ?= 35m
-# LONG=1: also the tests marked `long`, which take the emulated machine several minutes more
-LONG ?=
+# TURNS=DIR: an empty folder by which several `make test-kernel` share the tests among them
+TURNS ?=
 # TESTS narrows a run: make test-host TESTS=tests/trace, make test-kernel TESTS="tests/domain -k oom"
 TESTS ?= tests
 SOURCES := src tests bench demo hatch_build.py
@@ -48,8 +48,9 @@ test-host: setup-agents setup-lab ## the tests that need no special kernel
 # compiling is slow in there.
 test-kernel: setup-agents setup-lab ## the tests that need a modern kernel, in the lab
 	@$(PYTHON) -m compileall -q src tests
-	.venv/bin/agentcgroup lab run --memory $(LAB_MEMORY) --timeout $(LAB_TIMEOUT) -- \
-	    tools/test-guest --timeout 300 -m "kernel and not agents $(if $(LONG),,and not long)" --require-kernel --durations 25 $(TESTS)
+	.venv/bin/agentcgroup lab run --memory $(LAB_MEMORY) --timeout $(LAB_TIMEOUT) $(if $(TURNS),--share $(TURNS)) -- \
+	    tools/test-guest $(if $(TURNS),--turns $(TURNS)) \
+	    --timeout 300 -m "kernel and not agents" --require-kernel --durations 25 $(TESTS)
 
 test-real-agents: setup-real-agents ## the tests with the large agents
 	$(PYTHON) -m pytest -m agents $(TESTS)

@@ -1,4 +1,7 @@
-"""Where the tests marked `kernel` run: in the lab (`make test-kernel`) and on hosts that offer what they need."""
+"""Where the tests marked `kernel` run: in the lab (`make test-kernel`) and on hosts that offer what they need.
+
+Several runs can share the work (`--turns`): whoever comes first to a file of tests has it.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,39 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail where the tests marked kernel cannot run, instead of skipping them",
     )
+    parser.addoption(
+        "--turns",
+        type=Path,
+        metavar="DIR",
+        help="share the tests with other runs that name this DIR, empty at first: one of them runs a file of tests",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (folder := config.getoption("--turns")) is not None:
+        config.pluginmanager.register(Turns(folder))
+
+
+class Turns:
+    """Takes a file of tests by making a folder of its name, which only one run can; leaves out what others took."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ours: dict[str, bool] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        name = item.nodeid.partition("::")[0].replace("/", ".")
+        if name not in self._ours:
+            self._ours[name] = self._take(name)
+        return None if self._ours[name] else True  # True: it is seen to
+
+    def _take(self, name: str) -> bool:
+        try:
+            (self._folder / name).mkdir()
+        except FileExistsError:
+            return False
+        return True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

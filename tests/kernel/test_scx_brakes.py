@@ -16,7 +16,7 @@ from agentcgroup.kernel import btf
 from agentcgroup.kernel.scx import MOST_HOLD_S, Scheduler
 from tests.kernel.governed import call_of, cpus, governed, session_cgroup, used_us, wait_until
 
-pytestmark = [pytest.mark.kernel, pytest.mark.long]
+pytestmark = pytest.mark.kernel
 
 STATE = Path("/sys/kernel/sched_ext/state")
 SLOWER = (

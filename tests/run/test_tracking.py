@@ -163,7 +163,6 @@ SIGNATURES: dict[str, tuple[dict[str, str], list[list[str]], list[str]]] = {
 }
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_each_agent_s_calls_are_known_by_their_signature(tmp_path: Path, name: str) -> None:
     variables, vectors, labels = SIGNATURES[name]

@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from agentcgroup.kernel.hierarchy import unified_mounts
 from agentcgroup.kernel.scx import Counters, Scheduler, join
@@ -73,7 +75,10 @@ class Tree:
         """The cgroup of a call."""
         return self.root / session / "calls" / name
 
-    def remove(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Kill what is in it, and remove it."""
         (self.root / "cgroup.kill").write_text("1")
         for folder in sorted(self.root.glob("**/"), key=lambda path: -len(path.parts)):
@@ -117,8 +122,7 @@ def shares(
     arm: str, scheduler: Scheduler | None, shape: dict[str, tuple[int, dict[str, int]]], seconds: float
 ) -> float:
     """The worst error of a call's share, in percentage points; two burners in each call."""
-    tree = Tree(scheduler)
-    try:
+    with Tree(scheduler) as tree:
         for name, (weight, calls) in shape.items():
             tree.session(name, weight, calls)
         places = {(name, call): tree.call(name, call) for name, (_, calls) in shape.items() for call in calls}
@@ -127,8 +131,6 @@ def shares(
             before = {key: _cpu_us(place) for key, place in places.items()}
             time.sleep(seconds)
             used = {key: _cpu_us(place) - before[key] for key, place in places.items()}
-    finally:
-        tree.remove()
     total, weights = sum(used.values()), sum(weight for weight, _ in shape.values())
     return max(
         abs(used[name, call] / total - weight / weights * own / sum(calls.values())) * 100
@@ -141,9 +143,9 @@ def _cpu_us(cgroup: Path) -> int:
     return int((cgroup / "cpu.stat").read_text().split()[1])
 
 
-def latency(arm: str, scheduler: Scheduler | None, seconds: float) -> tuple[tuple[float, ...], float]:
+def latency(arm: str, tree: Tree, seconds: float) -> tuple[tuple[float, ...], float]:
     """How late a call that naps wakes up (ms) among burners in sessions of the same weight, and what these got done."""
-    tree, shared = Tree(scheduler), mmap.mmap(-1, 8 * _BURNERS)
+    shared = mmap.mmap(-1, 8 * _BURNERS)
     counts = (ctypes.c_uint64 * _BURNERS).from_buffer(shared)
 
     def count(place: int) -> Callable[[], None]:
@@ -178,7 +180,6 @@ def latency(arm: str, scheduler: Scheduler | None, seconds: float) -> tuple[tupl
             burned = (sum(counts) - before) / (time.monotonic() - begun)
             late = json.loads(os.read(read, 1 << 16))
     finally:
-        tree.remove()
         os.close(read)
         os.close(write)
     return tuple(late), burned
@@ -189,7 +190,8 @@ def measure(arm: str, seconds: float) -> tuple[Round, Counters | None]:
     scheduler = Scheduler() if arm == "sched" else None
     try:
         flat, tree = (shares(arm, scheduler, shape, seconds) for shape in (_FLAT, _TREE))
-        late, burned = latency(arm, scheduler, seconds)
+        with Tree(scheduler) as place:
+            late, burned = latency(arm, place, seconds)
         if scheduler is not None and (end := scheduler.ended()) is not None:
             raise RuntimeError(f"the kernel ended the scheduler: {end.reason}: {end.message}")
         return Round(arm, flat, tree, late, burned), scheduler.counters() if scheduler else None
@@ -213,13 +215,13 @@ def table(rounds: Sequence[Round]) -> str:
             f"{quantile([e.tree_error for e in own], 0.5):>10.2f}  {quantile(late, 0.5):>9.2f} "
             f"{quantile(late, 0.99):>8.2f}     {quantile(burned[arm], 0.5):,.0f}"
         )
-    lines.append(_ratio("wake-up p99, default over sched", tails["default"], tails["sched"]))
-    lines.append(_ratio("throughput, sched over default", burned["sched"], burned["default"]))
+    lines.append(ratio("wake-up p99, default over sched", tails["default"], tails["sched"]))
+    lines.append(ratio("throughput, sched over default", burned["sched"], burned["default"]))
     return "\n".join(lines)
 
 
-def _ratio(title: str, one: Sequence[float], other: Sequence[float]) -> str:
-    """The median over the rounds of the ratio within a round, with its 95 % interval."""
+def ratio(title: str, one: Sequence[float], other: Sequence[float]) -> str:
+    """In words: the median over the rounds of the ratio within a round, with its 95 % interval."""
     ratios = [a / b for a, b in zip(one, other, strict=True)]
     low, high = interval(lambda chosen: quantile([ratios[i] for i in chosen], 0.5), len(ratios))
     return f"{title}: {quantile(ratios, 0.5):.2f} [{low:.2f}, {high:.2f}]"

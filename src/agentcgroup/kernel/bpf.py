@@ -119,11 +119,12 @@ class Map:
 class BpfObject:
     """A BPF object file; see the module's text for its life."""
 
-    def __init__(self, name: str) -> None:
-        """Open the object ``name``; BpfError when it, libbpf or what the kernel must offer is missing."""
+    def __init__(self, name: str | Path) -> None:
+        """Open the object ``name``, or the one in a file; BpfError when it, libbpf or what the kernel must offer is
+        missing."""
         check()
         self._library = libbpf.load()
-        path = object_path(name)
+        path = name if isinstance(name, Path) else object_path(name)
         self.name = path.name
         self._handle: int | None = self._library.c.bpf_object__open_file(os.fsencode(path), None)
         if not self._handle:

@@ -51,6 +51,19 @@ def test_what_calls_left_is_null_where_nobody_saw_it(tmp_path: Path) -> None:
     assert calls["leftovers_kept"].to_list() == [0, None, 0, None, 1, 0, 0]
 
 
+def test_the_kind_of_a_call_is_that_of_what_it_really_ran(tmp_path: Path) -> None:
+    """The kernel tells what a command line does not say: what a script or a Makefile starts."""
+    build.write_trace(tmp_path / "own/one")
+    path = tmp_path / "own/one/records.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        if (line["kind"], line.get("call")) == ("call_end", "c000001"):
+            line["programs"] = ["git", "head", "rustc"]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    calls = load([tmp_path / "own"]).calls
+    assert (calls["kind"][0], calls["program"][0]) == ("build", "git")
+
+
 def test_a_cut_trace_and_one_that_is_none(tmp_path: Path) -> None:
     build.write_trace(tmp_path / "own/cut", end=False)
     (tmp_path / "own/bad").mkdir()

@@ -153,6 +153,7 @@ def test_tables_hold_calls_and_samples(trace: Trace, tmp_path: Path, form: Forma
     assert calls["outcome"].to_list() == [row[-1] for row in build.CALLS]
     assert calls["command"].to_list()[2] == "sed -i 's/a/b/' f\u00fcr.py && printf '\\xff\x1b[31m'"
     assert json.loads(calls["argv"].to_list()[0]) == list(trace.calls[0].argv)
+    assert set(calls["programs"].to_list()) == {"[]"}
     assert samples.height == 34
     assert samples["memory_bytes"].max() == 2000 * build.MIB
 

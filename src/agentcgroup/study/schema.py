@@ -76,7 +76,7 @@ CALLS: Schema = (
     Column("position", pl.UInt32, "", "0, 1 … in order of the starts", "counted", "counted"),
     Column("tool", pl.String, "", "tool of the agent", "shell", "tool"),
     Column("shell", pl.Boolean, "", "runs a shell command", "true", "tool is Bash"),
-    Column("kind", pl.String, "", "commands.Kind by the programs that run; null: no shell command", "argv", "command"),
+    Column("kind", pl.String, "", "commands.Kind by the programs that run; null: no shell command", "argv, programs", "command"),
     Column("program", pl.String, "", "heaviest program of it", "argv", "command"),
     Column("category_time", pl.String, "", "published rule, order of the time figure", "argv", "command"),
     Column("category_spike", pl.String, "", "published rule, order of the spike analysis", "argv", "command"),

@@ -123,7 +123,7 @@ def _schema() -> dict[str, type[pl.DataType]]:
 
 _CALL_TEXTS = frozenset(
     {"session", "call", "command", "argv", "cwd", "agent", "tool_call_id", "outcome", "reason"}
-    | {"background_reason", "usage_source"}
+    | {"background_reason", "usage_source", "caught", "programs"}
 )
 _CALL_FLAGS = frozenset({"managed", "limit_memory_oom_group"})
 
@@ -151,6 +151,8 @@ def _call_row(call: Call) -> dict[str, object]:
         "outcome": str(call.outcome),
         "reason": end and end.reason,
         "managed": start and start.managed,
+        "caught": start and start.caught,
+        "programs": end and json.dumps(end.programs, ensure_ascii=False),
         "argv_bytes": start and start.argv_bytes,
         "pid": start and start.pid,
         "status": end and end.status,

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from agentcgroup.commands import classify
+from agentcgroup.commands import by_programs, classify
 from agentcgroup.study.load.categories import categories
 
 
-def describe(command: str, argv: Sequence[str] = ()) -> dict[str, object]:
-    """The columns of a call that follow from its command; ``argv`` where the source has the real one."""
-    return dict(_describe(command, tuple(argv)))
+def describe(command: str, argv: Sequence[str] = (), programs: Sequence[str] = ()) -> dict[str, object]:
+    """The columns of a call that follow from its command; ``argv`` and ``programs`` (basenames of what it executed)
+    where the source has them."""
+    return dict(_describe(command, tuple(argv), tuple(programs)))
 
 
 @lru_cache(maxsize=1 << 14)  # agents repeat themselves
-def _describe(command: str, argv: tuple[str, ...]) -> dict[str, object]:
-    found = classify(argv or ("bash", "-c", command))
+def _describe(command: str, argv: tuple[str, ...], programs: tuple[str, ...]) -> dict[str, object]:
+    found = by_programs(classify(argv or ("bash", "-c", command)), programs)
     by_time, by_spike = categories(command)
     return {
         "shell": True,

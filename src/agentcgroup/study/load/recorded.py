@@ -108,7 +108,10 @@ def _call(call: Call, position: int, zero_ns: int) -> dict[str, object]:
     end, known = call.end, call.start is not None
     # What a call without a leaf of its own leaves behind, nobody sees.
     left = end.leftovers if end and (call.start is None or call.start.managed) else None
-    row: dict[str, object] = describe(utf8(call.command), tuple(map(utf8, call.argv))) if known else {"shell": True}
+    row: dict[str, object] = {"shell": True}
+    if known:
+        programs = map(utf8, end.programs if end else ())
+        row = describe(utf8(call.command), tuple(map(utf8, call.argv)), tuple(programs))
     return row | {
         "call": utf8(call.id),
         "position": position,

@@ -131,7 +131,7 @@ class CallStart:
     pid: int = 0  # of the shell
     client_pid: int = 0
     limits: Limits = field(default_factory=Limits)
-    caught: str = ""  # by whom when it has no client: EXEC_TRACKER (it can be told nothing) or HOOK
+    caught: str = ""  # by whom when it has no client: EXEC_TRACKER (it cannot wait in the queue) or HOOK
     placed_ns: int = 0  # when it came into its leaf; 0: it was born there
 
 

@@ -214,17 +214,28 @@ def test_a_fork_bomb_past_the_clients_is_gathered_and_ended(tmp_path: Path) -> N
     assert call.end.leftovers.killed > 10
 
 
-def test_a_hint_in_its_environment_and_its_memory_count(tmp_path: Path) -> None:
+def test_a_hint_in_its_environment_and_its_memory_count_and_its_end_is_told(tmp_path: Path) -> None:
     allocate = f"{sys.executable} -S -c 'x = bytearray(400 << 20)'; exit 9"
     source = f"""
         {READY}
-        subprocess.run(["/bin/bash", "-c", {allocate!r}], env={{**os.environ, "AGENT_RESOURCE_HINT": "memory:100m"}})
+        import socket
+        ours, its = socket.socketpair()  # as Node's spawn makes them
+        environment = {{**os.environ, "AGENT_RESOURCE_HINT": "memory:100m"}}
+        for stderr in (subprocess.PIPE, its):
+            shell = subprocess.Popen(["/bin/bash", "-c", {allocate!r}], env=environment, stderr=stderr)
+            if stderr is its:
+                its.close()
+                print("told", ours.makefile("rb").read())
+            else:
+                print("told", shell.stderr.read())
+            shell.wait()
     """
     ran = run(tmp_path, agent(tmp_path, source), *PAST, "--memory", "1g", "--call-memory", "200m")
-    (call,) = caught(ran)
-    assert call.outcome is Outcome.OOM
-    assert (call.usage.memory_peak_bytes or 0) > 100 << 20
-    assert ran.trace.sessions[0].end is not None
+    assert [call.outcome for call in caught(ran)] == [Outcome.OOM] * 2
+    assert all((call.usage.memory_peak_bytes or 0) > 100 << 20 for call in caught(ran))
+    told = [line for line in ran.stdout.splitlines() if line.startswith("told")]
+    assert len(told) == 2
+    assert all("agentcgroup: " in line and "agentcgroup-feedback: " in line for line in told), told
 
 
 def test_a_process_that_leaves_the_session_is_told_once_and_recorded_each_time(tmp_path: Path) -> None:

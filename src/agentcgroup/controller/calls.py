@@ -17,6 +17,7 @@ from typing import Protocol
 
 from agentcgroup.client import wire
 from agentcgroup.controller.server import Connection
+from agentcgroup.controller.voice import Voice
 from agentcgroup.domain import outcome
 from agentcgroup.domain.leaf import Leaf, ignores_hangup, is_starting, leftovers, with_rusage
 from agentcgroup.domain.leftovers import Leftover, kept
@@ -37,12 +38,14 @@ _KILLED_STATUS = int(signal.SIGKILL)  # as waitpid(2) gives it
 class Unattended:
     """What the end of a call without a client is judged by: its shell's session, and how that took SIGHUP.
 
-    ``keeps_jobs``: the shell lives on, so whatever it has started is a job of its, and stays.
+    ``keeps_jobs``: the shell lives on, so whatever it has started is a job of its, and stays. ``voice``: where its
+    agent can be told something.
     """
 
     sid: int
     ignored_hangup: bool = False
     keeps_jobs: bool = False
+    voice: Voice | None = None
 
 
 @dataclass(slots=True)
@@ -202,15 +205,19 @@ class Calls:
         )
         self.trace.call_end(record)
         if call.connection is not None and end.waits:
-            told = Told() if self.observer is None else self.observer.told(call, record)
-            from agentcgroup.feedback.text import explain  # the session loads it while its agent starts
-
-            text = explain(record, call.limits, argv=call.start.argv, told=told, budget_bytes=self.budget_bytes)
-            call.connection.send(wire.Done(text))
+            call.connection.send(wire.Done(self._feedback(call, record)))
+        elif call.unattended is not None and call.unattended.voice is not None:
+            call.unattended.voice.say(self._feedback(call, record))
         if left.kept:
             self._keep(call)
         else:
             self._leave(call, record)
+
+    def _feedback(self, call: Call, end: CallEnd) -> str:
+        from agentcgroup.feedback.text import explain  # the session loads it while its agent starts
+
+        told = Told() if self.observer is None else self.observer.told(call, end)
+        return explain(end, call.limits, argv=call.start.argv, told=told, budget_bytes=self.budget_bytes)
 
     def _leave(self, call: Call, end: CallEnd | None) -> None:
         self.running.pop(call.start.call, None)

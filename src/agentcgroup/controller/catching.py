@@ -18,6 +18,7 @@ from agentcgroup.controller.calls import Call, Unattended, kill_in
 from agentcgroup.controller.clients import Clients
 from agentcgroup.controller.moving import Mover
 from agentcgroup.controller.suspects import Inspector, Process, is_shell
+from agentcgroup.controller.voice import Voice
 from agentcgroup.domain.leaf import CgroupLeaf, EndedLeaf, ignores_hangup
 from agentcgroup.domain.tree import SessionTree
 from agentcgroup.kernel import process
@@ -136,7 +137,8 @@ class Catcher:
         if verdict.label is not Label.CALL:
             self.clients.calls.trace.shell(Shell(verdict.label, who.argv, who.pid))
             return
-        by = Unattended(who.stat.sid if who.stat is not None else who.pid, ignores_hangup(who.pid))
+        sid = who.stat.sid if who.stat is not None else who.pid
+        by = Unattended(sid, ignores_hangup(who.pid), voice=Voice(who.pid))
         caught = _Caught(who, verdict, at_ns, by, [path], cut, waiting=[who.pid])
         self._members[who.pid] = caught
         self._spawn(self._place(caught))
@@ -155,6 +157,8 @@ class Catcher:
         if not arrived and caught.ended is None:  # it lives where it was
             self.clients.watch.noted.discard(who.pid)
             self._members.pop(who.pid, None)
+            if caught.by.voice is not None:
+                caught.by.voice.close()
             return
         begun = CallStart(
             call=name if arrived else self.clients.unmanaged_name(),

@@ -116,7 +116,7 @@ class Control:
         self.decider.submit(Asked(self._id(name)))
         if self.queue.hold(name):
             need = "a call of unknown need" if case.need_bytes is None else format_size(case.need_bytes)
-            self.trace.action(name, "queue", f"no room for {need}")
+            self.trace.action(name, "queue", f"waits for room for {need}")
         self._ration()
 
     def limits_of(self, call: str) -> Limits:

@@ -1,7 +1,7 @@
 """Processes as /proc shows them, and the few calls a supervisor needs beyond the standard library.
 
 Every reader answers None (or nothing) for a process that has ended: it may do so at any time.
-Sources: proc(5), pidfd_open(2) (5.3), prctl(2) PR_SET_CHILD_SUBREAPER (3.4), PR_SET_PDEATHSIG.
+Sources: proc(5), pidfd_open(2) (5.3), pidfd_getfd(2) (5.6), prctl(2) PR_SET_CHILD_SUBREAPER (3.4), PR_SET_PDEATHSIG.
 ``proc`` is the directory that is /proc, for tests.
 """
 
@@ -20,6 +20,7 @@ from agentcgroup.errors import HostError
 PROC = Path("/proc")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_PIDFD_GETFD = 438  # its number, the same everywhere
 _PF_FORKNOEXEC = 0x40  # include/linux/sched.h
 _GONE = (FileNotFoundError, ProcessLookupError, NotADirectoryError)
 
@@ -157,6 +158,21 @@ def signal_pidfd(pidfd: int, number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def copy_descriptor(pid: int, number: int) -> int | None:
+    """A descriptor of ours for the open file that is ``number`` in a process; needs the rights of ptrace(2).
+
+    None when the process or the descriptor is gone, when it may not be had, and before Linux 5.6.
+    """
+    pidfd = open_pidfd(pid)
+    if pidfd is None:
+        return None
+    try:
+        copy = int(ctypes.CDLL(None).syscall(_PIDFD_GETFD, pidfd, number, 0))  # close-on-exec
+    finally:
+        os.close(pidfd)
+    return copy if copy >= 0 else None
 
 
 def kill_descendants(pid: int, timeout: float = 5.0, proc: Path = PROC) -> int:

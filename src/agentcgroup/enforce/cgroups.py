@@ -11,20 +11,19 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Self
 
 from agentcgroup.enforce import memory
 from agentcgroup.enforce.result import DONE, GONE, Result, refused
 from agentcgroup.errors import CgroupError
 from agentcgroup.kernel.cgroup import Cgroup
+from agentcgroup.kernel.closing import Closing
 from agentcgroup.kernel.urgent import wait_event
 
 _FREEZER = "Linux 5.2 or newer"
 _GRACE_S = 0.5  # a reclaim looks at the time itself; this is for its last step
 
 
-class CgroupEnforcer:
+class CgroupEnforcer(Closing):
     """Carries out actions on cgroups; close it at the end, or use it in a ``with``."""
 
     def __init__(self, *, threads: int = 4) -> None:
@@ -34,14 +33,6 @@ class CgroupEnforcer:
     def close(self) -> None:
         """Drop what has not begun; what has goes on, the kernel ends it."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     async def set_limits(
         self,

@@ -18,11 +18,11 @@ import os
 import select
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from agentcgroup.kernel import btf, libbpf
 from agentcgroup.kernel.bpf_info import ProgramInfo, program_info
+from agentcgroup.kernel.closing import Closing
 from agentcgroup.kernel.libbpf import BpfError, Libbpf, Obstacle
 
 Struct = TypeVar("Struct", bound=ctypes.Structure)
@@ -116,7 +116,7 @@ class Map:
         return None if self._library.c.bpf_map_lookup_elem(self.fileno(), key, buffer) else buffer.raw
 
 
-class BpfObject:
+class BpfObject(Closing):
     """A BPF object file; see the module's text for its life."""
 
     def __init__(self, name: str | Path) -> None:
@@ -229,12 +229,6 @@ class BpfObject:
             self._handle = None
         for names in (self._links, self._programs, self._map_handles, self.maps):
             names.clear()  # libbpf has freed what they stand for
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
 
 class RingBuffer:

@@ -24,11 +24,10 @@ import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from agentcgroup.errors import HostError
 from agentcgroup.kernel.cgroup import Cgroup
+from agentcgroup.kernel.closing import Closing
 from agentcgroup.kernel.counters import parse_keyed
 from agentcgroup.kernel.refusal import refusal
 
@@ -65,7 +64,7 @@ class _Watched:
     values: dict[str, int] = field(default_factory=dict)
 
 
-class EventWatch:
+class EventWatch(Closing):
     """Watches event files; ``fileno`` is readable (``loop.add_reader``) when ``changes`` has something to tell."""
 
     def __init__(self) -> None:
@@ -147,14 +146,6 @@ class EventWatch:
             self._descriptor = -1
             self._watched.clear()
             self._numbers.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _number_of(self, cgroup: Cgroup, file: str, path: str) -> int | None:
         """The watch descriptor of a file; None when there is no such file."""

@@ -20,11 +20,10 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from agentcgroup.kernel import btf, struct_ops
 from agentcgroup.kernel.bpf import BpfObject, Map
+from agentcgroup.kernel.closing import Closing
 from agentcgroup.kernel.memcg_type import TYPE, Understood, understand
 from agentcgroup.model import Priority
 
@@ -77,7 +76,7 @@ def counters(loaded: BpfObject) -> Counters:
     return Counters(*map(sum, zip(*each, strict=True)))
 
 
-class MemcgOps:
+class MemcgOps(Closing):
     """Loaded from its construction until ``close``; BpfError says why it cannot be."""
 
     def __init__(self, *, delay_ms: int = MOST_DELAY_MS, least_bytes: int = 0, pressed: Map | None = None) -> None:
@@ -126,12 +125,6 @@ class MemcgOps:
     def close(self) -> None:
         """Detach and unload; may be called again."""
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     def _prepare(self, delay_ms: int, least_bytes: int) -> None:
         """Set what is set before the loading, and leave out what this kernel would not call."""

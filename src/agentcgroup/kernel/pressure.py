@@ -23,11 +23,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from agentcgroup.kernel.bpf import BpfObject, Map, RingBuffer
 from agentcgroup.kernel.bpf_info import ProgramInfo
+from agentcgroup.kernel.closing import Closing
 from agentcgroup.kernel.libbpf import BpfError, Obstacle
 from agentcgroup.model import Priority
 
@@ -78,7 +77,7 @@ class _State(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_uint64) for name in ("every_ns", "pressed_ns", "lost"))
 
 
-class Detector:
+class Detector(Closing):
     """Tells of stalls of the sessions that were added, from its opening on until ``close``.
 
     A call is told of at once, and then once in ``every_s`` for each room. ``pressed_s``: for so long after a stall the
@@ -140,12 +139,6 @@ class Detector:
     def close(self) -> None:
         """Detach and unload; may be called again."""
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
 
 def attempt() -> int:

@@ -11,10 +11,10 @@ import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from agentcgroup.errors import HostError
+from agentcgroup.kernel.closing import Closing
 from agentcgroup.kernel.counters import parse_int
 
 Kind = Literal["some", "full"]
@@ -66,7 +66,7 @@ def read_pressure(path: Path) -> Pressure | None:
         raise HostError(f"cannot read {path}: {error.strerror}", f"check the permissions of {path}") from None
 
 
-class PsiTrigger:
+class PsiTrigger(Closing):
     """An open trigger: its descriptor polls POLLPRI when ``stall_us`` of a ``window_us`` were stalled.
 
     It fires at most once a window, 20 to 180 ms after the fact. POLLERR means the cgroup is gone.
@@ -93,14 +93,6 @@ class PsiTrigger:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _refused(path: Path, kind: Kind, stall_us: int, window_us: int, error: OSError) -> HostError:

@@ -27,13 +27,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from agentcgroup.errors import HostError
 from agentcgroup.kernel import btf
 from agentcgroup.kernel.bpf import BpfObject
 from agentcgroup.kernel.bpf_info import ProgramInfo
+from agentcgroup.kernel.closing import Closing
 from agentcgroup.kernel.libbpf import BpfError, Obstacle
 
 POLICY = 7  # SCHED_EXT, include/uapi/linux/sched.h
@@ -119,7 +118,7 @@ class End:
     message: str
 
 
-class Scheduler:
+class Scheduler(Closing):
     """Attached from its construction until ``close``; BpfError says why it cannot be."""
 
     def __init__(self) -> None:
@@ -213,12 +212,6 @@ class Scheduler:
     def close(self) -> None:
         """Detach it: its tasks run on under the default scheduler. May be called again."""
         self._object.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
 
 @contextmanager

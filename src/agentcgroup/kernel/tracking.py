@@ -17,11 +17,10 @@ import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from agentcgroup.kernel.bpf import BpfObject, RingBuffer
 from agentcgroup.kernel.bpf_info import ProgramInfo
+from agentcgroup.kernel.closing import Closing
 from agentcgroup.kernel.libbpf import BpfError, Obstacle
 from agentcgroup.kernel.tracking_events import (
     KINDS,
@@ -47,7 +46,7 @@ _MISSES_EVERY_S = 1.0
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 
 
-class Tracker:
+class Tracker(Closing):
     """Tells what processes below ``root`` do from its opening on; ``read`` what has come, ``fileno`` to wait for it."""
 
     def __init__(
@@ -119,12 +118,6 @@ class Tracker:
     def close(self) -> None:
         """Detach and unload; may be called again."""
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     def _prepare(self, root_id: int, ring_bytes: int, urgent: Collection[type[Event]]) -> None:
         initial = self._object.initial(".data", State)

@@ -11,10 +11,10 @@ import errno
 import os
 import select
 import time
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from agentcgroup.kernel.cgroup import Cgroup
+from agentcgroup.kernel.closing import Closing
 from agentcgroup.kernel.counters import parse_keyed
 from agentcgroup.kernel.refusal import refusal
 
@@ -28,7 +28,7 @@ class HasFileno(Protocol):
         """The descriptor."""
 
 
-class Urgent:
+class Urgent(Closing):
     """``source`` as a descriptor for ``loop.add_reader``; it does not own the source.
 
     One for each source, and being called is all there is to know: a pressure trigger forgets that it has fired as soon
@@ -47,14 +47,6 @@ class Urgent:
     def close(self) -> None:
         """Stop watching. Remove the reader from the loop first. Harmless when closed already."""
         self._epoll.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 async def wait_event(cgroup: Cgroup, key: str, value: int, timeout_s: float) -> bool | None:

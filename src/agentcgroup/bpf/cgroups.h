@@ -10,7 +10,6 @@
 #define KERNEL_FUNCTION SECTION(".ksyms")
 
 enum {
-	MAP_ARRAY = 2,
 	MAP_CGROUP_STORAGE = 32,
 };
 

@@ -29,6 +29,7 @@
  * the number, as it does how often both programs of an event were skipped (recursion_misses), at most.
  */
 #include "exec.h"
+#include "counters.h" /* of the struct there */
 #include "kernel.h"
 
 char license_text[] SECTION("license") = "Dual MIT/GPL";
@@ -39,13 +40,6 @@ struct {
 	MAP_UINT(type, MAP_RINGBUF);
 	MAP_UINT(max_entries, 1 << 20); /* user space may choose another size */
 } events MAPS;
-
-struct {
-	MAP_UINT(type, MAP_PERCPU_ARRAY);
-	MAP_UINT(max_entries, 1);
-	MAP_TYPE(key, u32);
-	MAP_TYPE(value, struct counters);
-} counts MAPS;
 
 struct mark {
 	u64 cgroup; /* last known; 0: not ours */
@@ -83,14 +77,6 @@ INLINE bool is_ours(struct cgroup *group)
 {
 	return is_below(group, state.root);
 }
-
-#define COUNT(field)                                                    \
-	do {                                                            \
-		u32 _zero = 0;                                          \
-		struct counters *_mine = map_lookup(&counts, &_zero);   \
-		if (_mine)                                              \
-			__sync_fetch_and_add(&_mine->field, 1);         \
-	} while (0)
 
 INLINE u64 wake(u32 kind, const struct event *event)
 {

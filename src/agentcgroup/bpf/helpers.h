@@ -28,6 +28,7 @@ typedef _Bool bool;
 #define MAPS SECTION(".maps")
 
 enum map_type {
+	MAP_ARRAY = 2,
 	MAP_PERCPU_ARRAY = 6,
 	MAP_LRU_HASH = 9,
 	MAP_RINGBUF = 27,

@@ -24,20 +24,13 @@
  * (since Linux 5.18, over memory.high too), maybe with a lock. Nested deeper than 32, a cgroup counts as in no session.
  */
 #include "memcg.h"
+#include "counters.h" /* of the struct there */
 
 char license_text[] SECTION("license") = "Dual MIT/GPL";
 
 #define MS 1000000ULL
 
 struct state state SECTION(".data") = {};
-
-/* CLOCK_MONOTONIC until which the pressure by sessions of a rank lasts. May be that of another object of ours. */
-struct {
-	MAP_UINT(type, MAP_ARRAY);
-	MAP_UINT(max_entries, RANKS);
-	MAP_TYPE(key, u32);
-	MAP_TYPE(value, u64);
-} pressed MAPS;
 
 /* The id of a session's cgroup -> its rank. */
 struct {
@@ -46,21 +39,6 @@ struct {
 	MAP_TYPE(key, u64);
 	MAP_TYPE(value, u32);
 } sessions MAPS;
-
-struct {
-	MAP_UINT(type, MAP_PERCPU_ARRAY);
-	MAP_UINT(max_entries, 1);
-	MAP_TYPE(key, u32);
-	MAP_TYPE(value, struct counters);
-} counts MAPS;
-
-#define COUNT(field, by)                                                \
-	do {                                                            \
-		u32 _zero = 0;                                          \
-		struct counters *_mine = map_lookup(&counts, &_zero);   \
-		if (_mine)                                              \
-			__sync_fetch_and_add(&_mine->field, by);        \
-	} while (0)
 
 /* The highest rank that is pressed, and for how many ns from now on; 0 when nobody has to give way. */
 INLINE u32 ruling(u64 *left)
@@ -113,8 +91,8 @@ INLINE u32 delay(struct mem_cgroup *memcg)
 		ms = state.delay_ms;
 	if (ms > MOST_DELAY_MS)
 		ms = MOST_DELAY_MS;
-	COUNT(delays, 1);
-	COUNT(delay_ms, ms);
+	COUNT(delays);
+	ADD(delay_ms, ms);
 	return ms;
 }
 
@@ -133,7 +111,7 @@ SECTION("struct_ops/below_low") bool memcg_below_low(u64 *arguments)
 {
 	if (!is_protected((void *)arguments[0]))
 		return false;
-	COUNT(low, 1);
+	COUNT(low);
 	return true;
 }
 
@@ -144,7 +122,7 @@ SECTION("struct_ops/below_min") bool memcg_below_min(u64 *arguments)
 
 	if (!state.least_pages || (u64)memcg->memory.usage.counter > state.least_pages || !is_protected(memcg))
 		return false;
-	COUNT(least, 1);
+	COUNT(least);
 	return true;
 }
 
@@ -160,7 +138,7 @@ SECTION("struct_ops/memcg_charged") u32 memcg_charged(u64 *arguments)
 
 SECTION("struct_ops/handle_cgroup_online") int memcg_online(void)
 {
-	COUNT(online, 1);
+	COUNT(online);
 	return 0;
 }
 
@@ -171,7 +149,7 @@ SECTION("struct_ops/handle_cgroup_offline") int memcg_offline(u64 *arguments)
 	u64 id = cgroup_id(memcg->css.cgroup);
 
 	map_delete(&sessions, &id);
-	COUNT(offline, 1);
+	COUNT(offline);
 	return 0;
 }
 

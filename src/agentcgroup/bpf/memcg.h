@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cgroups.h"
+#include "pressed.h"
 
 enum { MAP_HASH = 1 };
 static long (*const map_delete)(void *map, const void *key) = (void *)3;
@@ -34,7 +35,6 @@ struct memcg_bpf_ops {
 	u32 (*memcg_charged)(struct mem_cgroup *memcg);
 };
 
-#define RANKS 3 /* of agentcgroup/model.py, Priority: 0 is LOW */
 #define MOST_DELAY_MS 2000 /* what the kernel itself allows in one go (MEMCG_MAX_HIGH_DELAY_JIFFIES) */
 
 struct state { /* the only global; set before the start */

@@ -26,6 +26,7 @@
  */
 #include "cgroups.h"
 #include "pressure.h"
+#include "counters.h" /* of the struct there */
 
 #define MOST_BELOW 16 /* a session is looked for so far up from a task's cgroup */
 
@@ -50,21 +51,6 @@ struct {
 	MAP_UINT(max_entries, 1 << 18);
 } events MAPS;
 
-/* For each rank, until when (CLOCK_MONOTONIC) a session of it is short of what sessions share. */
-struct {
-	MAP_UINT(type, MAP_ARRAY);
-	MAP_UINT(max_entries, RANKS);
-	MAP_TYPE(key, u32);
-	MAP_TYPE(value, u64);
-} pressed MAPS;
-
-struct {
-	MAP_UINT(type, MAP_PERCPU_ARRAY);
-	MAP_UINT(max_entries, 1);
-	MAP_TYPE(key, u32);
-	MAP_TYPE(value, struct counters);
-} counts MAPS;
-
 struct subject {
 	u64 call;
 	u64 where;
@@ -83,14 +69,6 @@ struct {
 	MAP_TYPE(key, struct subject);
 	MAP_TYPE(value, struct told);
 } tellings MAPS;
-
-#define COUNT(field)                                                    \
-	do {                                                            \
-		u32 _zero = 0;                                          \
-		struct counters *_mine = map_lookup(&counts, &_zero);   \
-		if (_mine)                                              \
-			__sync_fetch_and_add(&_mine->field, 1);         \
-	} while (0)
 
 /* The depth of the session that a cgroup lies in and its rank; 0: it lies in none. */
 INLINE int level_of_session(struct cgroup *own, u32 *rank)

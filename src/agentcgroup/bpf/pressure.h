@@ -1,10 +1,9 @@
 /* What pressure.bpf.c tells user space. Mirrored by agentcgroup/kernel/pressure.py. */
 #pragma once
 
-#include "helpers.h"
+#include "pressed.h"
 
 #define CALLS "calls" /* the cgroup in a session that holds its calls (domain/tree.py) */
-#define RANKS 3       /* the priorities of sessions (model.Priority) */
 
 enum where { /* whose room there is none of */
 	WHERE_OWN = 1,     /* of the call's own cgroup (the agent's), or of one in it */

@@ -6,14 +6,16 @@ import asyncio
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from agentcgroup.controller.cases import Case
 from agentcgroup.controller.hands import Hands
 from agentcgroup.enforce import cgroups, memory
-from agentcgroup.enforce.result import DONE, Result
+from agentcgroup.enforce.result import DONE, GONE, Result
 from agentcgroup.kernel.cgroup import Cgroup
-from agentcgroup.policy.world import Protect, Tripwire
+from agentcgroup.policy.world import CallId, Protect, Reclaim, Tripwire
 
 MIB = 1 << 20
 
@@ -55,6 +57,23 @@ def test_of_many_limits_the_first_and_the_last_are_written(tmp_path: Path, monke
     asyncio.run(check())
     assert written == [0, 99 * MIB]
     assert notes == []
+
+
+@pytest.mark.parametrize(("result", "noted"), [(GONE, []), (Result(False, "no"), [("c1", "reclaim-refused", "no")])])
+def test_a_refusal_is_noted_unless_the_call_has_ended_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: Result, noted: list[tuple[str, str, str]]
+) -> None:
+    notes: list[tuple[str | None, str, str]] = []
+    monkeypatch.setattr(memory, "reclaim", lambda *_: result)
+
+    async def check() -> None:
+        hands = hands_of(tmp_path, notes)
+        hands.on_leaf(cast(Case, SimpleNamespace(call="c1")), Reclaim(CallId("s", "c1"), MIB, "a test"))
+        await asyncio.sleep(0.2)
+        hands.close()
+
+    asyncio.run(check())
+    assert notes == [("c1", "reclaim", "a test"), *noted]
 
 
 def test_a_session_called_agent_is_protected_as_well_as_its_agent(

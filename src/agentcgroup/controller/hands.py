@@ -175,7 +175,7 @@ class Hands:
     async def _report(self, call: str | None, verb: str, work: Work) -> None:
         """Wait for what the enforcer does, and record why it could not."""
         result = await work()
-        if not result.done and result.why:
+        if not result.done and not result.gone and result.why:  # who has ended meanwhile needs nothing more
             self._note(call, f"{verb}-refused", result.why)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:

@@ -33,10 +33,9 @@ from agentcgroup.model import Outcome
 from agentcgroup.trace.reader import read_trace
 from agentcgroup.trace.records import Action
 from agentcgroup.trace.views import Session
-from bench.three_sessions_table import ALONE, Run, Told, read, table
+from bench.three_sessions_table import ALONE, MEMORY_HIGH, Run, Told, comparisons, read, table
 
 ARMS = ("none", "static", "user-space", "ladder")
-MEMORY_HIGH = "memory.high"
 SESSIONS = {"high": "high", "low1": "low", "low2": "low"}
 PYTHON = "/usr/bin/python3"
 
@@ -230,7 +229,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args(arguments)
     found = read(chosen.read) if chosen.read else _runs(chosen)
-    print("\n".join(json.dumps(asdict(run)) for run in found) if chosen.json else table(found))
+    text = [json.dumps(asdict(run)) for run in found] if chosen.json else [table(found), "", *comparisons(found)]
+    print("\n".join(text))
 
 
 def _runs(chosen: argparse.Namespace) -> list[Run]:

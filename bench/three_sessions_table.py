@@ -16,6 +16,7 @@ from bench.statistics import interval, quantile
 
 _HUGE = 1e15
 ALONE = "alone"  # the arm that a low session's slow-down is measured against
+MEMORY_HIGH = "memory.high"  # the arm that the others are compared with
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,28 @@ def table(found: Sequence[Run]) -> str:
     rows = [head, ("---",) * len(head)]
     rows += [_row(arm, [run for run in found if run.arm == arm], base) for arm in sorted({run.arm for run in found})]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def comparisons(found: Sequence[Run]) -> list[str]:
+    """How each arm compares with the control, a sentence each; rounds are resampled whole, since arms share them."""
+    control = [run for run in found if run.arm == MEMORY_HIGH]
+    lines = []
+    for arm in sorted({run.arm for run in found} - {ALONE, MEMORY_HIGH}) if control else ():
+        own = [run for run in found if run.arm == arm]
+        rounds = list(zip(own, control, strict=False))
+        parts = []
+        for name, q in (("p95", 0.95), ("p99", 0.99)):
+            value, low, high = _ratio(rounds, q)
+            parts.append(f"{name} {value:.2g} [{low:.2g}, {high:.2g}]")
+        lines.append(f"{arm} over {MEMORY_HIGH}, allocation latency of high: {', '.join(parts)}")
+    return lines
+
+
+def _ratio(rounds: Sequence[tuple[Run, Run]], q: float) -> tuple[float, float, float]:
+    def ratio(chosen: Sequence[int]) -> float:
+        return _steps([rounds[i][0] for i in chosen], q) / _steps([rounds[i][1] for i in chosen], q)
+
+    return ratio(range(len(rounds))), *interval(ratio, len(rounds))
 
 
 def _row(arm: str, runs: Sequence[Run], base: float) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.three_sessions_table import ALONE, Run, Told, read, table
+from bench.three_sessions_table import ALONE, Run, Told, comparisons, read, table
 
 
 def told(session: str, seconds: float, ok: int, calls: int, killed: int = 0, frozen_s: float = 0.0) -> Told:
@@ -47,6 +47,10 @@ def test_each_arm_has_a_row_with_what_became_of_whom() -> None:
     assert (survivors, low, killed) == ("4 of 12", "0 of 16", "16")
     assert slowed == "none [none, none]"  # no call of theirs ended well
     assert found[ALONE][5:8] == ["-", "-", "-"]
+    assert comparisons(runs) == [
+        "ladder over memory.high, allocation latency of high: p95 19 [19, 19], p99 20 [20, 20]"
+    ]
+    assert comparisons(runs[:4]) == []
 
 
 def test_runs_are_read_as_they_were_kept(tmp_path: Path) -> None:

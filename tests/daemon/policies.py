@@ -115,3 +115,34 @@ class Pausing:
             if freeze != call.frozen:
                 actions.append((Freeze if freeze else Thaw)(call.id, "a test"))
         return Decision(self, tuple(actions), world.now_s + 0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Stiffening:
+    """Freezes each call from its second to its sixth second, until the fourth one softly."""
+
+    soft: frozenset[CallId] = frozenset()
+    hard: frozenset[CallId] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """Of the policy."""
+        return "stiffening"
+
+    def decide(self, world: World, signal: Signal) -> Decision:
+        """See policy.world.Policy."""
+        actions: list[Action] = [*admit_all(world)]
+        soft, hard = set(self.soft), set(self.hard)
+        for call in [call for session in world.sessions for call in session.calls]:
+            ran_s = world.now_s - call.started_s
+            if ran_s >= 5.0 and call.id in soft | hard:
+                actions.append(Thaw(call.id, "a test"))
+                soft.discard(call.id)
+                hard.discard(call.id)
+            elif 1.0 <= ran_s < 3.0 and call.id not in soft:
+                actions.append(Freeze(call.id, "a test", soft=True))
+                soft.add(call.id)
+            elif 3.0 <= ran_s < 5.0 and call.id not in hard:
+                actions.append(Freeze(call.id, "a test"))
+                hard.add(call.id)
+        return Decision(Stiffening(frozenset(soft), frozenset(hard)), tuple(actions), world.now_s + 0.05)

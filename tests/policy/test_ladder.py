@@ -67,11 +67,31 @@ def test_a_stall_turns_the_throttle_into_a_freeze_and_calm_ends_both() -> None:
     assert [type(action) for action in kernel.actions(Thaw)] == [Thaw]
 
 
+def test_a_freeze_is_soft_while_there_is_some_room_and_hard_from_when_there_is_none() -> None:
+    kernel = crowd(200 * MIB, 300 * MIB, 100 * MIB)
+    kernel.grow("s", "c", 430 * MIB)
+    kernel.tell(Moved("s", None, high=1))
+    kernel.pass_time(0.3)
+    kernel.tell(Stalled("s", 100_000, 500_000))
+    (first,) = kernel.actions(Freeze)
+    assert isinstance(first, Freeze)
+    assert (first.id.call, first.soft) == ("c", True)
+    kernel.grow("s", "b", 380 * MIB)
+    kernel.tell(Moved("s", None, high=1))
+    again = [action for action in kernel.actions(Freeze) if isinstance(action, Freeze) and action.id == first.id]
+    assert [action.soft for action in again] == [True, False]
+    for name in ("a", "b"):
+        kernel.end("s", name)
+    kernel.pass_time(1)
+    assert not kernel.frozen()
+
+
 def test_no_room_at_all_freezes_half_of_them_at_once() -> None:
     kernel = crowd(240 * MIB, 250 * MIB, 250 * MIB, 20 * MIB)
     kernel.grow("s", "d", 260 * MIB)
     kernel.tell(Moved("s", None, high=1))
     assert len(kernel.frozen()) >= 2
+    assert not any(action.soft for action in kernel.actions(Freeze) if isinstance(action, Freeze))
     kernel.pass_time(120)
     assert all(action.rule for action in kernel.actions(Kill) if isinstance(action, Kill))
 

@@ -12,6 +12,7 @@ from agentcgroup.trace.records import Action
 from tests.run.running import Ran, agent, run, shown
 
 STATE = Path("/sys/kernel/sched_ext/state")
+SLOWED = "slowed to 1% of a CPU by sched_ext"
 POLICY_OF = "/usr/bin/python3 -Sc 'import os; print(os.sched_getscheduler(0))'"
 
 
@@ -44,7 +45,7 @@ def test_the_agent_and_its_calls_are_governed_and_nothing_stays_behind(tmp_path:
 
 
 @pytest.mark.kernel
-def test_with_its_brake_calls_are_slowed_in_place_of_being_frozen(tmp_path: Path) -> None:
+def test_with_its_brake_calls_are_slowed_while_there_is_some_room_and_frozen_when_there_is_none(tmp_path: Path) -> None:
     grow = 'import os, time; time.sleep(max(0, float(os.environ["AT"]) - time.time())); x = bytearray(100 << 20)'
     work = f"{grow}\nt = time.monotonic()\nwhile time.monotonic() < t + 3: pass"
     source = f"""
@@ -55,13 +56,32 @@ def test_with_its_brake_calls_are_slowed_in_place_of_being_frozen(tmp_path: Path
     """
     ran = run(tmp_path, agent(tmp_path, source), "--memory", "400m", "--scheduler", "sched_ext", "--enforcer", "scx")
     found = [event.body for event in ran.trace.sessions[0].events if isinstance(event.body, Action)]
-    slowed = [action for action in found if action.action == "freeze"]
-    assert slowed
-    assert all("slowed to 1% of a CPU by sched_ext" in action.reason for action in slowed)
+    held = [action for action in found if action.action == "freeze"]
+    assert held
+    for action in held:
+        assert (SLOWED in action.reason) == ("out of" not in action.reason), action
     killed = {action.call for action in found if action.action == "kill"}
-    assert {action.call for action in slowed} - killed == {a.call for a in found if a.action == "thaw"} - killed
+    assert {action.call for action in held} - killed == {a.call for a in found if a.action == "thaw"} - killed
     assert ran.outcomes.count(Outcome.OK) >= 3, (ran.stdout, found)
     assert [action.reason.partition(":")[0] for action in found if action.action == "enforcer"] == ["scx"]
+
+
+@pytest.mark.kernel
+def test_a_call_that_is_slowed_stands_when_the_policy_wants_that(tmp_path: Path) -> None:
+    script = tmp_path / "count.py"
+    script.write_text("import time\nt = time.monotonic()\nwhile (at := time.monotonic()) < t + 7: print(at)\n")
+    options = ("--policy", "tests.daemon.policies:Stiffening", "--scheduler", "sched_ext", "--enforcer", "scx")
+    ran = run(tmp_path, agent(tmp_path, f'sh("/usr/bin/python3 -S {script}")'), *options)
+    done = [
+        (event.mono_ns / 1e9, event.body.action, event.body.reason)
+        for event in ran.trace.sessions[0].events
+        if isinstance(event.body, Action) and event.body.action in ("freeze", "thaw")
+    ]
+    assert [each[1:] for each in done] == [("freeze", f"a test ({SLOWED})"), ("freeze", "a test"), ("thaw", "a test")]
+    instants = [float(word) for word in str(shown(ran)[0][2]).split()]
+    stands_s, goes_on_s = done[1][0] + 0.5, done[2][0]
+    assert stands_s < goes_on_s < instants[-1]
+    assert not [at for at in instants if stands_s < at < goes_on_s]
 
 
 @pytest.mark.kernel

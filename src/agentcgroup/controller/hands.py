@@ -36,7 +36,8 @@ _FREEZE_CONFIRMED_WITHIN_S = 5.0
 class Hands:
     """Acts on ``tree``; ``note(call, action, reason)`` records. On the loop of the session; close it at the end.
 
-    With a ``brake`` a call that a policy freezes is slowed by the scheduler instead, and frozen should that be lost.
+    With a ``brake`` a call that a policy freezes softly is slowed by the scheduler instead, and frozen should that be
+    lost.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class Hands:
         """Carry out an action on the leaf of a call, and keep its case up to date."""
         leaf = self._tree.calls.child(case.call)
         verb = type(action).__name__.lower()
-        slowed = isinstance(action, Freeze) and self._slow(case.call, leaf, action.slowed)
+        slowed = isinstance(action, Freeze) and self._slow(case.call, leaf, action)
         by_us = slowed and self._brake is not None
+        if isinstance(action, Freeze) and not slowed and self._stands(case):
+            return
         self._note(case.call, verb, f"{action.reason} ({self._slowed_how})" if by_us else action.reason)
         match action:
             case Limit():
@@ -77,14 +80,11 @@ class Hands:
             case Freeze():
                 case.frozen.begin()
                 if not slowed:
+                    self._release(case.call, leaf)
                     self.hold_leaf(case.call, True)
             case Thaw():
                 case.frozen.end()
-                if case.call in self._slowed:
-                    self._slowed.discard(case.call)
-                    if self._brake is not None:
-                        self._brake.release(leaf.path)
-                elif case.held.since_s is None:  # else the operator thaws it
+                if not self._release(case.call, leaf) and case.held.since_s is None:  # else the operator thaws it
                     self.hold_leaf(case.call, False)
 
     def protect(self, action: Protect) -> None:
@@ -136,13 +136,25 @@ class Hands:
         if (weight := _declared_weight(case.hint)) is not None:
             _weigh(self._tree.calls.child(case.call), weight)
 
-    def _slow(self, call: str, leaf: Cgroup, done: bool) -> bool:
-        """Slow a call in place of a freeze, unless that is ``done``; False when there is no brake for it."""
-        if not done and (self._brake is None or not self._brake.slow(leaf.path)):
-            self._slowed.discard(call)
+    def _slow(self, call: str, leaf: Cgroup, freeze: Freeze) -> bool:
+        """Slow a call in place of a freeze that is soft, unless that is done; False when it has to be frozen."""
+        ours = freeze.soft and self._brake is not None and self._brake.slow(leaf.path)
+        if ours or freeze.slowed:
+            self._slowed.add(call)
+        return ours or freeze.slowed
+
+    def _release(self, call: str, leaf: Cgroup) -> bool:
+        """Slow a call no longer; False when it was not."""
+        if call not in self._slowed:
             return False
-        self._slowed.add(call)
+        self._slowed.discard(call)
+        if self._brake is not None:
+            self._brake.release(leaf.path)
         return True
+
+    def _stands(self, case: Case) -> bool:
+        """Whether a policy has frozen the call already, and it does not only go slowly."""
+        return case.frozen.since_s is not None and case.call not in self._slowed
 
     def _brake_lost(self) -> None:
         """What the scheduler has slowed runs freely now: freeze it, as it would have been without."""

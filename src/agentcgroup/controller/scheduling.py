@@ -1,6 +1,6 @@
 """Who divides the CPU among the calls of a session: cpu.weight under the kernel's scheduler, or ours.
 
-Ours has a brake (enforcer ``scx``): a call that a policy wants frozen is left a trickle of CPU time instead. It
+Ours has a brake (enforcer ``scx``): a call that a policy wants frozen softly is left a trickle of CPU time instead. It
 hardly goes on, and gets to the end of whatever the kernel does for it; nobody has to wait for a lock that it owns.
 """
 

@@ -1,4 +1,4 @@
-"""The brake of the daemon's scheduler: what a policy wants frozen is left a trickle of CPU time instead.
+"""The brake of the daemon's scheduler: what a policy wants frozen softly is left a trickle of CPU time instead.
 
 The daemon holds the scheduler, so it slows the leaves itself, and tells the session that this has been done: there it
 is a freeze in all else. When the scheduler goes, they are frozen as they would have been without it.
@@ -36,12 +36,17 @@ class Braking:
 
     def _told(self, seat: Seat, action: Action) -> Action:
         match action:
-            case Freeze(id=call) if seat.cgroup is not None and self._brake.slow(seat.cgroup / "calls" / call.call):
-                self._slowed[call] = seat
+            case Freeze(id=call, soft=True) if self._slow(seat, call):
                 return replace(action, reason=f"{action.reason} ({self._brake.words})", slowed=True)
-            case Thaw(id=call) | Kill(id=call) if call in self._slowed:
+            case Freeze(id=call) | Thaw(id=call) | Kill(id=call) if call in self._slowed:
                 self._release(call)
         return action
+
+    def _slow(self, seat: Seat, call: CallId) -> bool:
+        if seat.cgroup is None or not self._brake.slow(seat.cgroup / "calls" / call.call):
+            return False
+        self._slowed[call] = seat
+        return True
 
     def _release(self, call: CallId) -> None:
         seat = self._slowed.pop(call)

@@ -220,7 +220,7 @@ def read_action(found: Object, session: str) -> Action:
         case "reclaim":
             return Reclaim(call, fields.integer(found, "bytes"), reason)
         case "freeze":
-            return Freeze(call, reason, fields.boolean(found, "slowed"))
+            return Freeze(call, reason, fields.boolean(found, "soft"), fields.boolean(found, "slowed"))
         case "thaw":
             return Thaw(call, reason)
         case "kill":

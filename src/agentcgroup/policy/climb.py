@@ -28,6 +28,10 @@ def climb(draft: Draft, room: Room) -> None:
     pressure = _pressure(draft, room, began or Pressure(room.level, marks), stuck)
     draft.pressures[scope] = pressure
     _reclaim(draft, room, order)
+    if room.level is Level.GONE:
+        for placed in order:
+            if draft.hold(placed.id).soft:
+                draft.harden(placed, _why(room))
     if len(order) < 2 and scope is not None:
         return  # nobody would gain; if it is too much, the call meets its own memory.max
     since_s = draft.now_s - pressure.acted_s

@@ -151,14 +151,25 @@ class Draft:
         self.holds[placed.id] = replace(self.hold(placed.id), reclaimed_s=self.now_s)
 
     def freeze(self, placed: Placed, scope: Scope, reason: str, pushed: bool = False) -> None:
-        """Stop a call; ``pushed``: for somebody of higher priority who stalls, and for no longer."""
-        self.actions.append(Freeze(placed.id, reason))
-        hold = replace(self.hold(placed.id), scope=scope, frozen_s=self.now_s, pushed=pushed)
+        """Stop a call; ``pushed``: for somebody of higher priority who stalls, and for no longer.
+
+        While some room is left a trickle of CPU time does, since it may own what somebody waits for; with none it must
+        stand.
+        """
+        room = self.room(scope)
+        soft = room is not None and room.level < Level.GONE
+        self.actions.append(Freeze(placed.id, reason, soft))
+        hold = replace(self.hold(placed.id), scope=scope, frozen_s=self.now_s, soft=soft, pushed=pushed)
         self.holds[placed.id] = hold
         for pair in self._runners.values():
             for runners in pair:
                 runners.stop(placed.id)
         self.wake(hold.freeze_ends_s(self.settings))
+
+    def harden(self, placed: Placed, reason: str) -> None:
+        """Have a call that was stopped softly stand still from now on."""
+        self.actions.append(Freeze(placed.id, reason))
+        self.holds[placed.id] = replace(self.hold(placed.id), soft=False)
 
     def thaw(self, placed: Placed, reason: str) -> None:
         """Let a frozen call go on, and at full speed."""
@@ -166,7 +177,9 @@ class Draft:
         hold = self.hold(placed.id)
         self.actions.append(Thaw(placed.id, reason))
         spent = hold.spent_s + (0.0 if hold.frozen_s is None else self.now_s - hold.frozen_s)
-        self.holds[placed.id] = replace(hold, frozen_s=None, pushed=False, spent_s=spent, thawed_s=self.now_s)
+        self.holds[placed.id] = replace(
+            hold, frozen_s=None, soft=False, pushed=False, spent_s=spent, thawed_s=self.now_s
+        )
         for pair in self._runners.values():
             for runners in pair:
                 runners.go(placed.id)

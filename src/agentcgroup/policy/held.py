@@ -21,6 +21,7 @@ class Hold:
     throttled_s: float | None = None  # since when memory.high is lowered
     high_bytes: int | None = None  # what it is restored to
     frozen_s: float | None = None  # since when it is frozen
+    soft: bool = False  # a trickle of CPU time was allowed to do for the freeze
     pushed: bool = False  # frozen because somebody of higher priority stalled
     spent_s: float = 0.0  # queued and frozen, up to the last thaw
     thawed_s: float = NEVER

@@ -169,11 +169,14 @@ class Reclaim:
 class Freeze:
     """Stop a call at a safe point (cgroup.freeze).
 
-    ``slowed`` is not for policies: whoever passes it on has slowed the call instead, and the rest is as if it stood.
+    ``soft``: leaving it a trickle of CPU time would do, where the scheduler can (enforcer ``scx``): it hardly grows,
+    and gets to the end of what it does in the kernel. A later one that is not soft makes it stand. ``slowed`` is not
+    for policies: whoever passes it on has slowed the call instead, and the rest is as if it stood.
     """
 
     id: CallId
     reason: str
+    soft: bool = False
     slowed: bool = False
 
 

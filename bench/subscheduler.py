@@ -3,7 +3,7 @@
 Every round measures both arms in random order: ``only`` is a scheduler in partial mode, as ours is; ``below`` is the
 same program attached to a cgroup, with one above it that grants it all CPUs and passes on each that has nothing to do
 (bench/bpf/subscheduler.bpf.c). Two processes that wake each other through pipes show what a switch costs; one that naps
-among 16 burners what a wake-up does; the burners the throughput. Needs Linux 7.3 and clang 19, so:
+among 16 burners what a wake-up does; the burners the throughput. Needs Linux 7.3, so:
 
     agentcgroup lab run --memory 1g --timeout 10m -- .venv/bin/python -m bench.subscheduler [--rounds 10] [--seconds 2]
 """

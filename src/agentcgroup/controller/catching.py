@@ -29,6 +29,7 @@ from agentcgroup.trace.text import argv_length
 
 _HINT = "AGENT_RESOURCE_HINT"
 _TOOL_CALL_ID = "CODEX_TOOL_CALL_ID"
+_UNTOLD = "its shell has ended, and the kernel could not tell how"
 _ROUNDS = 20  # of moving what was forked meanwhile; each takes in all that the last one left
 
 
@@ -122,7 +123,7 @@ class Catcher:
             if process.stat(pid) is None:
                 del self._members[pid]
                 if caught.shell.pid == pid and caught.call is not None:
-                    self.clients.calls.lost(caught.call, "its shell has ended, and the kernel could not tell how")
+                    self.clients.calls.lost(caught.call, _UNTOLD)
 
     async def settle(self, patience_s: float) -> None:
         """Wait for what is being caught now."""
@@ -181,6 +182,8 @@ class Catcher:
         if arrived and caught.waiting:
             self._spawn(self._gather(caught, name))
         self._end(caught)
+        if caught.ended is None and who.pid not in self._members:  # see `lost`
+            self.clients.calls.lost(caught.call, _UNTOLD)
 
     async def _gather(self, caught: _Caught, name: str) -> None:
         """Move what waits to the leaf, and what it has forked until then."""

@@ -96,8 +96,8 @@ json.dump({"failed": failed, "told": told, "seconds": time.monotonic() - begun},
 """
 
 
-def run_once(arm: str, folder: Path, roomy: bool) -> Run:
-    """One run of an arm in a new ``folder``."""
+def run_once(arm: str, folder: Path, roomy: bool, patience_s: float = _PATIENCE_S) -> Run:
+    """One run of an arm in a new ``folder``; after ``patience_s`` its calls are given up."""
     folder.mkdir(parents=True)
     for name, text in (("probe.py", _PROBE), ("hog.py", _HOG), ("agent.py", _AGENT)):
         (folder / name).write_text(text)
@@ -108,14 +108,14 @@ def run_once(arm: str, folder: Path, roomy: bool) -> Run:
         if arm == MEMORY_HIGH:
             _limit_low()
         _wait(lambda: len(list(folder.glob("*.ready"))) == len(names), _STARTING_S)
-        _wait(lambda: all(each.poll() is not None for each in running.values()), _PATIENCE_S)
+        _wait(lambda: all(each.poll() is not None for each in running.values()), patience_s)
         for process in running.values():
             process.terminate()
             process.wait(30)
     finally:
         daemon.terminate()
         daemon.wait(10)
-    found = tuple(_told(name, folder) for name in names)
+    found = tuple(_told(name, folder, patience_s) for name in names)
     steps = (folder / "steps").read_text().splitlines() if (folder / "steps").exists() else []
     return Run(arm, found, tuple(step for line in steps for step in json.loads(line)))
 
@@ -180,7 +180,7 @@ def _start(name: str, arm: str, folder: Path, roomy: bool) -> subprocess.Popen[b
     return subprocess.Popen(line, stderr=(folder / f"{name}.log").open("wb"))
 
 
-def _told(name: str, folder: Path) -> Told:
+def _told(name: str, folder: Path, patience_s: float) -> Told:
     session = read_trace(folder / name).sessions[0]
     file = folder / f"{name}.end"
     end = json.loads(file.read_text()) if file.exists() else None
@@ -189,7 +189,7 @@ def _told(name: str, folder: Path) -> Told:
     return Told(
         session=name,
         finished=end is not None,
-        seconds=end["seconds"] if end else _PATIENCE_S,
+        seconds=end["seconds"] if end else patience_s,
         calls_ok=calls - end["failed"] if end else outcomes.count(Outcome.OK),
         calls=calls,
         outcomes=tuple(outcomes),

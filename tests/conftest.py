@@ -38,11 +38,24 @@ class Turns:
         self._ours: dict[str, bool] = {}
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """As the usual loop, over the items that are ours; what comes next decides what is torn down."""
+        ours = (item for item in session.items if self._is_ours(item))
+        following = next(ours, None)
+        while (item := following) is not None:
+            following = next(ours, None)
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.shouldfail:
+                raise session.Failed(session.shouldfail)
+            if session.shouldstop:
+                raise session.Interrupted(session.shouldstop)
+        return True
+
+    def _is_ours(self, item: pytest.Item) -> bool:
         name = item.nodeid.partition("::")[0].replace("/", ".")
         if name not in self._ours:
             self._ours[name] = self._take(name)
-        return None if self._ours[name] else True  # True: it is seen to
+        return self._ours[name]
 
     def _take(self, name: str) -> bool:
         try:

@@ -13,12 +13,13 @@ def test_runs_that_share_the_tests_run_each_file_once(tmp_path: Path) -> None:
     ran, turns, tests = (tmp_path / name for name in ("ran", "turns", "tests"))
     for folder in (ran, turns, tests):
         folder.mkdir()
-    for name in ("a", "b", "c"):
+    for name in ("a", "b", "c", "d", "e"):
+        (tests / name).mkdir()  # folders of their own: what is set up for one is torn down before the next
         one = f"def test_{{0}}():\n time.sleep(0.2)\n pathlib.Path(r'{ran}/{name}{{0}}').mkdir()\n"
-        (tests / f"test_{name}.py").write_text("import pathlib, time\n" + one.format(1) + one.format(2))
+        (tests / name / f"test_{name}.py").write_text("import pathlib, time\n" + one.format(1) + one.format(2))
     line = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "--noconftest"]
     line += ["--rootdir", str(tests), "--turns", str(turns), str(tests)]
     runs = [subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [run.communicate(timeout=60)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said  # a file that ran twice fails in mkdir
-    assert sorted(path.name for path in ran.iterdir()) == ["a1", "a2", "b1", "b2", "c1", "c2"]
+    assert sorted(path.name for path in ran.iterdir()) == [f"{name}{n}" for name in "abcde" for n in (1, 2)]

@@ -119,7 +119,7 @@ class Pausing:
 
 @dataclass(frozen=True, slots=True)
 class Stiffening:
-    """Freezes each call from its second to its sixth second, until the fourth one softly."""
+    """Freezes each call from its second to its ninth second, until the seventh one softly."""
 
     soft: frozenset[CallId] = frozenset()
     hard: frozenset[CallId] = frozenset()
@@ -135,14 +135,14 @@ class Stiffening:
         soft, hard = set(self.soft), set(self.hard)
         for call in [call for session in world.sessions for call in session.calls]:
             ran_s = world.now_s - call.started_s
-            if ran_s >= 5.0 and call.id in soft | hard:
+            if ran_s >= 8.0 and call.id in soft | hard:
                 actions.append(Thaw(call.id, "a test"))
                 soft.discard(call.id)
                 hard.discard(call.id)
-            elif 1.0 <= ran_s < 3.0 and call.id not in soft:
+            elif 1.0 <= ran_s < 6.0 and call.id not in soft:
                 actions.append(Freeze(call.id, "a test", soft=True))
                 soft.add(call.id)
-            elif 3.0 <= ran_s < 5.0 and call.id not in hard:
+            elif 6.0 <= ran_s < 8.0 and call.id not in hard:
                 actions.append(Freeze(call.id, "a test"))
                 hard.add(call.id)
         return Decision(Stiffening(frozenset(soft), frozenset(hard)), tuple(actions), world.now_s + 0.05)

@@ -118,7 +118,7 @@ def test_a_killed_daemon_takes_it_along_and_the_sessions_go_on(daemons: Daemons,
 
 
 SPINNER = """
-    sh("/usr/bin/python3 -Sc 'import time; until = time.monotonic() + 4\\nwhile time.monotonic() < until: pass'")
+    sh("/usr/bin/python3 -Sc 'import time; until = time.monotonic() + 10\\nwhile time.monotonic() < until: pass'")
 """
 
 

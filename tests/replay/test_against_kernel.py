@@ -74,7 +74,8 @@ def live(folder: Path, hogs: list[Hog], *options: str) -> list[Call]:
             call.wait()
     """
     path = {"PYTHONPATH": str(Path(__file__).parents[2])}  # for policies of the tests
-    ran = run(folder, agent(folder, source), *options, "--daemon", "off", environment=path)
+    alone = ("--daemon", "off", "--track", "off", "--enforcer", "cgroup")  # BPF takes the emulated CPU seconds to load
+    ran = run(folder, agent(folder, source), *options, *alone, environment=path)
     return [call for call in ran.calls if "hog.py" in call.command]
 
 

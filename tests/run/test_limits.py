@@ -98,7 +98,7 @@ def test_samples_draw_the_curve(tmp_path: Path) -> None:
     import polars as pl
 
     source = f"""
-        sh({ALLOCATE.format(mib=48)!r} + "; sleep 1")
+        sh({ALLOCATE.format(mib=48)!r} + "; sleep 3")
     """
     ran = run(tmp_path, agent(tmp_path, source), "--sample-hz", "20")
     frame = pl.read_parquet(tmp_path / "trace" / "samples.parquet")

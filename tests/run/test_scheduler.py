@@ -69,9 +69,10 @@ def test_with_its_brake_calls_are_slowed_while_there_is_some_room_and_frozen_whe
 @pytest.mark.kernel
 def test_a_call_that_is_slowed_stands_when_the_policy_wants_that(tmp_path: Path) -> None:
     script = tmp_path / "count.py"
-    script.write_text("import time\nt = time.monotonic()\nwhile (at := time.monotonic()) < t + 7: print(at)\n")
+    script.write_text("import time\nt = time.monotonic()\nwhile (at := time.monotonic()) < t + 10: print(at)\n")
     options = ("--policy", "tests.daemon.policies:Stiffening", "--scheduler", "sched_ext", "--enforcer", "scx")
-    ran = run(tmp_path, agent(tmp_path, f'sh("/usr/bin/python3 -S {script}")'), *options)
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    ran = run(tmp_path, agent(tmp_path, f'sh("/usr/bin/python3 -S {script}")'), *options, environment=path)
     done = [
         (event.mono_ns / 1e9, event.body.action, event.body.reason)
         for event in ran.trace.sessions[0].events

@@ -100,4 +100,5 @@ def test_what_has_ended_is_judged_only_where_clients_are_told(tmp_path: Path) ->
     assert judging.judge(gone, "/bin/bash") is None
     judging.tells_clients = True
     assert judging.judge(gone, "/bin/bash") == Verdict(Label.CALL, "mini")
+    assert judging.judge(gone, "/bin/bash", told=False) is None  # it was there before the kernel told
     assert (gone.stat, gone.cwd, gone.variables, gone.on_terminal) == (None, "", {}, False)

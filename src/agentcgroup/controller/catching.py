@@ -90,7 +90,7 @@ class Catcher:
                 continue
             if pid not in self.clients.watch.noted:
                 who = Process(pid, stat.ppid, tuple(process.cmdline(pid) or ()))
-                self._look(who, exe, time.monotonic_ns())
+                self._look(who, exe, time.monotonic_ns(), told=False)
 
     def forked(self, event: Forked) -> None:
         """A process was born in the leaf of the agent."""
@@ -130,8 +130,8 @@ class Catcher:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=patience_s)
 
-    def _look(self, who: Process, path: str, at_ns: int, cut: bool = False) -> None:
-        verdict = self.inspector.judge(who, path)
+    def _look(self, who: Process, path: str, at_ns: int, cut: bool = False, told: bool = True) -> None:
+        verdict = self.inspector.judge(who, path, told)
         if verdict is None:
             return
         self.clients.watch.noted.add(who.pid)

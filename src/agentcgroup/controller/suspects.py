@@ -86,19 +86,20 @@ class Inspector:
         """Whether a program that was executed by this path is a client, or what a client becomes."""
         return path.startswith(f"{self.folder}/")
 
-    def judge(self, who: Process, path: str) -> Verdict | None:
+    def judge(self, who: Process, path: str, told: bool = True) -> Verdict | None:
         """What a process that executed ``path`` is; None when it is no shell, or a client, or one became it.
 
-        It may be another program by now: `bash -c COMMAND` becomes a simple COMMAND.
+        It may be another program by now: `bash -c COMMAND` becomes a simple COMMAND. And it may have ended: then, if
+        the kernel has not ``told`` of it, it may have been a client.
         """
         interpreter = who.argv[0] if who.argv and who.argv[0].startswith("/") else ""  # of a script, by its `#!`
         if not is_shell(path, who.argv) and not is_shell(interpreter, who.argv):
             return None
-        exe = process.exe(who.pid)
-        if exe is None:
-            if not self.tells_clients:
+        exe, file = process.exe(who.pid), file_ids((Path(f"/proc/{who.pid}/exe"),))
+        if exe is None or not file:
+            if not (told and self.tells_clients):
                 return None
-        elif self.is_ours(exe) or file_ids((Path(f"/proc/{who.pid}/exe"),)) & self.stand_ins:
+        elif self.is_ours(exe) or file & self.stand_ins:
             return None
         lineage, complete, in_a_call = self._lineage(who.parent)
         if in_a_call:

@@ -83,9 +83,9 @@ class Sessions:
     def remove(self) -> None:
         """Remove the cgroups."""
         self.stop()
-        for folder in sorted(self.root.glob("**/"), key=lambda path: -len(path.parts)):
-            while folder.exists():
-                with suppress(OSError):
+        while self.root.exists():
+            with suppress(OSError):  # who dies may still make one, or remove one
+                for folder in sorted(self.root.glob("**/"), key=lambda path: -len(path.parts)):
                     folder.rmdir()
 
     # Work

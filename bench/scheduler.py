@@ -81,9 +81,9 @@ class Tree:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Kill what is in it, and remove it."""
         (self.root / "cgroup.kill").write_text("1")
-        for folder in sorted(self.root.glob("**/"), key=lambda path: -len(path.parts)):
-            while folder.exists():
-                with suppress(OSError):
+        while self.root.exists():
+            with suppress(OSError):  # who dies may still make one, or remove one
+                for folder in sorted(self.root.glob("**/"), key=lambda path: -len(path.parts)):
                     folder.rmdir()
 
 

@@ -27,9 +27,9 @@ def session_cgroup(name: str) -> Iterator[Path]:
         yield top / "session"
     finally:
         (top / "cgroup.kill").write_text("1")
-        for folder in sorted(top.glob("**/"), key=lambda path: -len(path.parts)):
-            while folder.exists():
-                with suppress(OSError):
+        while top.exists():
+            with suppress(OSError):  # who dies may still make one, or remove one
+                for folder in sorted(top.glob("**/"), key=lambda path: -len(path.parts)):
                     folder.rmdir()
 
 

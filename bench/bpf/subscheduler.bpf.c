@@ -26,7 +26,7 @@ enum scx_cap_flags { __SCX_CAP_ALL = 15 };
 struct {
 	MAP_UINT(type, MAP_ARENA);
 	MAP_UINT(map_flags, MAP_MMAPABLE);
-	MAP_UINT(max_entries, 4); /* pages */
+	MAP_UINT(max_entries, 64); /* pages; the kernel takes some of them for itself */
 } arena MAPS;
 
 struct scx_cmask {

@@ -60,7 +60,7 @@ def table(found: Sequence[Run]) -> str:
     head = (
         "arm",
         "n",
-        "agents alive",
+        "agents at their end",
         "calls of high",
         "of low",
         "killed",

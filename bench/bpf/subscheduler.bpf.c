@@ -1,9 +1,8 @@
 /* subscheduler: the smallest schedulers that show what a sub-scheduler (Linux 7.3) costs; bench/subscheduler.py.
  *
- * One queue, first in first out, slices of 3 ms. Compiled three times: as it is it can be the only scheduler (CHILD 0)
- * or one attached to a cgroup (CHILD 1), by what the loader writes into sub_cgroup_id. With -DROOT it is the one above,
- * which has no queue of its own for the tasks of the cgroup: it grants all CPUs to whoever attaches, and passes on to it
- * each CPU that has nothing to do.
+ * One queue, first in first out, slices of 3 ms. Compiled twice. As it is it is the only scheduler, or one attached
+ * to the cgroup that the loader writes into sub_cgroup_id. With -DROOT it is the one above, which grants all CPUs to
+ * whoever attaches, and passes on to it each CPU that has nothing to do.
  *
  * All are of the form that Linux 7.3 asks of schedulers that have, or are, sub-schedulers: CPUs by compact ids, and an
  * arena, from which the set of CPUs is handed over.

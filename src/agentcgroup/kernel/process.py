@@ -165,7 +165,10 @@ def copy_descriptor(pid: int, number: int) -> int | None:
 
     None when the process or the descriptor is gone, when it may not be had, and before Linux 5.6.
     """
-    pidfd = open_pidfd(pid)
+    try:
+        pidfd = open_pidfd(pid)
+    except HostError:
+        return None
     if pidfd is None:
         return None
     try:

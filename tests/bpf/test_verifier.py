@@ -69,6 +69,10 @@ def _partial(name: str) -> BpfObject:
     return made
 
 
+#: The same source; without the search for an idle CPU, which the kernel makes itself there.
+LIMITS["below"] = {name: most for name, most in LIMITS["sched"].items() if name != "sched_select_cpu"}
+
+
 #: How an object is opened that not every kernel takes as it is.
 _OPEN: dict[str, Callable[[str], BpfObject]] = {
     "memcg": lambda _: memcg_elsewhere.opened(),

@@ -13,6 +13,7 @@ from tests.kernel.made_btf import FIRST, kernel_with
 
 RW = UNIFIED_LINE.format(options="rw")
 BTF, STATUS, STATE = "sys/kernel/btf/vmlinux", "proc/self/status", "sys/kernel/sched_ext/state"
+OPS, BELOW = "sys/kernel/sched_ext/root/ops", "sys/kernel/sched_ext/root/sub"
 ROOT, USER = "CapEff:\t000001ffffffffff\n", "CapEff:\t0000000000000000\n"
 OTHER = kernel_with(FIRST, name="other_bpf_ops")
 
@@ -43,9 +44,16 @@ def test_capabilities_in_a_user_namespace_do_not_count(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("files", "says"),
-    [({}, "this kernel has no sched_ext"), ({STATE: "enabled\n"}, "another sched_ext scheduler is enabled")],
+    [
+        ({}, "this kernel has no sched_ext"),
+        ({STATE: "enabled\n", OPS: "lavd\n"}, "another sched_ext scheduler (lavd) is enabled and lets none attach"),
+        ({STATE: "enabling\n"}, "another sched_ext scheduler (?) is enabled"),
+        ({STATE: "enabled\n", OPS: "qmap\n", f"{BELOW}/one/ops": "x\n"}, "this process may not load BPF programs"),
+    ],
 )
-def test_a_scheduler_needs_a_kernel_that_has_no_other(tmp_path: Path, files: dict[str, str], says: str) -> None:
+def test_a_scheduler_needs_a_kernel_that_has_no_other_or_one_that_lets_it_in(
+    tmp_path: Path, files: dict[str, str], says: str
+) -> None:
     found = offers(make_host(tmp_path, mountinfo=RW, files={BTF: OTHER, STATUS: USER, **files}))
     assert str(found["scx"]).startswith(says)
 

@@ -142,6 +142,26 @@ def test_the_btf_of_sched_ext(tmp_path: Path, blob: bytes, available: bool | Non
     assert feature.detail.startswith(detail)
 
 
+@pytest.mark.parametrize(
+    ("files", "available", "detail"),
+    [
+        ({"state": "disabled\n"}, True, "/sys/kernel/sched_ext"),
+        ({"state": "enabled\n", "root/ops": "agentcgroup\n"}, True, "ours is enabled"),
+        ({"state": "enabled\n", "root/ops": "lavd\n"}, False, "lavd is enabled, and lets none attach below it"),
+        (
+            {"state": "enabled\n", "root/ops": "qmap\n", "root/sub/one/ops": "x\n"},
+            True,
+            "qmap is enabled, and lets ours attach below it",
+        ),
+    ],
+)
+def test_the_scheduler_that_the_kernel_has(tmp_path: Path, files: dict[str, str], available: bool, detail: str) -> None:
+    root = make_host(tmp_path, files={f"sys/kernel/sched_ext/{name}": text for name, text in files.items()})
+    feature = look(root)["sched-ext"]
+    assert (feature.available, feature.detail) == (available, detail)
+    assert bool(feature.fix) == (not available)
+
+
 def test_sound_btf_of_sched_ext(tmp_path: Path) -> None:
     strings, types = bytearray(b"\0"), bytearray()
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from agentcgroup.kernel.scx import POLICY
+from agentcgroup.kernel.scx import POLICY, Enabled, enabled
 from agentcgroup.model import Outcome
 from agentcgroup.trace.records import Action
+from bench.above import NAME, above
 from tests.run.running import Ran, agent, run, shown
 
 STATE = Path("/sys/kernel/sched_ext/state")
@@ -42,6 +43,27 @@ def test_the_agent_and_its_calls_are_governed_and_nothing_stays_behind(tmp_path:
     assert ran.outcomes == [Outcome.OK]
     assert noted(ran) == ["sched_ext: the scheduler of agentcgroup divides the CPU"]
     assert STATE.read_text().strip() in ("disabled", "disabling")
+
+
+@pytest.mark.kernel
+def test_below_a_scheduler_that_lets_it_in_it_is_attached_to_the_session(tmp_path: Path) -> None:
+    with above() as other:
+        ran = run(tmp_path, agent(tmp_path, f"sh({POLICY_OF!r})"), "--scheduler", "sched_ext")
+        assert other.passed_on > 0
+        assert other.exit_kind == 0
+        assert enabled() == Enabled(NAME, open=True)
+    assert str(shown(ran)[0][2]).strip() == str(POLICY)
+    assert ran.outcomes == [Outcome.OK]
+    assert noted(ran) == [f"sched_ext: the scheduler of agentcgroup, attached below {NAME}, divides the CPU"]
+
+
+@pytest.mark.kernel
+def test_below_a_scheduler_that_lets_none_in_the_session_runs_and_is_told_once(tmp_path: Path) -> None:
+    with above(open=False):
+        ran = run(tmp_path, agent(tmp_path, f"sh({POLICY_OF!r})"), "--scheduler", "sched_ext")
+    assert ran.outcomes == [Outcome.OK]
+    assert ran.stderr.count(f"another sched_ext scheduler ({NAME}) is enabled and lets none attach below it") == 1
+    assert noted(ran) == []
 
 
 @pytest.mark.kernel

@@ -183,6 +183,7 @@ INLINE void catch_up(struct group *call, struct group *session, u64 credit)
 		call->clock = least;
 }
 
+#ifndef BELOW
 SECTION("struct_ops/select_cpu") s32 sched_select_cpu(u64 *arguments)
 {
 	struct task_struct *task = (void *)arguments[0];
@@ -194,6 +195,7 @@ SECTION("struct_ops/select_cpu") s32 sched_select_cpu(u64 *arguments)
 	}
 	return cpu;
 }
+#endif
 
 /* The weight with which a call counts in its session from now on. Two CPUs may say so at once: each adds its part. */
 INLINE void weigh(struct group *call, struct group *session, u64 weight)
@@ -253,12 +255,17 @@ static long look_at(u32 cpu, struct search *search)
 	return 0;
 }
 
+INLINE u32 looked_at(void)
+{
+	u32 cpus = scx_bpf_nr_cpu_ids();
+	return cpus < MOST_CPUS ? cpus : MOST_CPUS;
+}
+
 /* Give a task that has woken up the place of the one that is furthest ahead of it, if there is one. */
 INLINE void take_place(s64 tag)
 {
 	struct search search = {.worst = tag + (s64)MARGIN, .cpu = -1};
-	u32 cpus = scx_bpf_nr_cpu_ids();
-	repeat(cpus < MOST_CPUS ? cpus : MOST_CPUS, look_at, &search, 0);
+	repeat(looked_at(), look_at, &search, 0);
 	if (search.cpu >= 0) {
 		__sync_fetch_and_add(&state.preempted, 1);
 		scx_bpf_kick_cpu(search.cpu, ENUM_VALUE(enum scx_kick_flags, SCX_KICK_PREEMPT));
@@ -385,6 +392,29 @@ INLINE u64 has_to_wait(struct task_struct *task, struct task *own, u64 now)
 	return bill(task->cgroups->dfl_cgrp, 0, PIECE, now);
 }
 
+/* A CPU that idles, if there is one, shall look into the queue: `task` is there now. */
+#ifdef BELOW
+static long wake_if_idle(u32 cpu, UNUSED void *nothing)
+{
+	struct place *place = map_lookup(&places, &cpu);
+	if (place && !place->busy)
+		scx_bpf_kick_cpu(cpu, ENUM_VALUE(enum scx_kick_flags, SCX_KICK_IDLE)); /* nothing happens to one that is not */
+	return 0;
+}
+
+INLINE void wake_idle(UNUSED struct task_struct *task)
+{
+	repeat(looked_at(), wake_if_idle, NULL, 0);
+}
+#else
+INLINE void wake_idle(struct task_struct *task)
+{
+	s32 idle = scx_bpf_pick_idle_cpu(((struct task_struct___scx *)task)->cpus_ptr, 0);
+	if (idle >= 0)
+		scx_bpf_kick_cpu(idle, ENUM_VALUE(enum scx_kick_flags, SCX_KICK_IDLE));
+}
+#endif
+
 /* Put a task from HELD back to the others, with a part of what its cgroup has. */
 INLINE void let_go(struct bpf_iter_scx_dsq *held, struct task_struct *task, struct task *own, u64 now)
 {
@@ -401,9 +431,7 @@ INLINE void let_go(struct bpf_iter_scx_dsq *held, struct task_struct *task, stru
 	scx_bpf_dsq_move_set_slice(held, SLICE);
 	scx_bpf_dsq_move_set_vtime(held, tag);
 	scx_bpf_dsq_move_vtime(held, task, QUEUE, 0);
-	s32 idle = scx_bpf_pick_idle_cpu(((struct task_struct___scx *)task)->cpus_ptr, 0);
-	if (idle >= 0)
-		scx_bpf_kick_cpu(idle, ENUM_VALUE(enum scx_kick_flags, SCX_KICK_IDLE));
+	wake_idle(task);
 }
 
 /* Go through HELD; by the timer, which goes on while there is anything in it. */
@@ -563,6 +591,12 @@ SECTION("struct_ops/running") void sched_running(u64 *arguments)
 	if (own->woken)
 		count_wait(own->since - own->woken);
 	own->woken = 0;
+#ifdef BELOW
+	if (!own->charged) { /* the kernel found an idle CPU for it, past the queue, with a slice of its own */
+		__sync_fetch_and_add(&state.direct, 1);
+		set_slice(task, SLICE);
+	}
+#endif
 	show_running(own, scx_bpf_task_cpu(task));
 }
 
@@ -623,6 +657,10 @@ SECTION("struct_ops.s/init") s32 sched_init(void)
 	if (!sweeper || timer_init(&sweeper->timer, &sweepers, CLOCK_MONOTONIC) ||
 	    timer_set_callback(&sweeper->timer, sweep))
 		return -22; /* EINVAL */
+#ifdef BELOW
+	if (!bpf_arena_alloc_pages(&arena, NULL, 1, -1, 0)) /* the kernel knows the arena of a scheduler by its use */
+		return -12; /* ENOMEM */
+#endif
 	s32 failed = scx_bpf_create_dsq(QUEUE, -1);
 	return failed ? failed : scx_bpf_create_dsq(HELD, -1);
 }
@@ -637,7 +675,9 @@ SECTION("struct_ops/exit") void sched_exit(u64 *arguments)
 }
 
 SECTION(".struct_ops.link") struct sched_ext_ops agentcgroup_ops = {
+#ifndef BELOW
 	.select_cpu = (void *)sched_select_cpu,
+#endif
 	.enqueue = (void *)sched_enqueue,
 	.dispatch = (void *)sched_dispatch,
 	.runnable = (void *)sched_runnable,

@@ -113,6 +113,7 @@ struct sched_ext_ops {
 	void (*cgroup_set_bandwidth)(struct cgroup *group, u64 period_us, u64 quota_us, u64 burst_us); /* Linux 6.17 */
 	u64 flags;
 	u32 timeout_ms;
+	u64 sub_cgroup_id; /* Linux 7.3 */
 	char name[128];
 };
 

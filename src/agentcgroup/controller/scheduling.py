@@ -21,33 +21,34 @@ _MOST_S = 120.0  # a policy ends its freezes sooner (freeze_s, hold_s); this is 
 
 
 class Brake:
-    """Slows leaves of calls by the scheduler; ``words`` say how. ``lost`` is called when the kernel has ended it."""
+    """Slows leaves of calls by their scheduler; ``words`` say how. ``lost`` is called when the kernel has ended it.
+
+    ``scheduler_of`` is asked for the one that has a leaf's tasks now; None: none has.
+    """
 
     words = f"slowed to {_SHARE:.0%} of a CPU by sched_ext"
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler: Scheduler | None = scheduler
+    def __init__(self, scheduler_of: Callable[[Path], Scheduler | None]) -> None:
+        self._scheduler_of = scheduler_of
         self.lost: Callable[[], None] = lambda: None
 
     def slow(self, leaf: Path) -> bool:
         """Leave the tasks of ``leaf`` a trickle; False when that cannot be: the leaf is gone, or the scheduler is."""
-        if self._scheduler is None or self._scheduler.ended() is not None:
+        scheduler = self._scheduler_of(leaf)
+        if scheduler is None or scheduler.ended() is not None:
             return False
         try:
-            self._scheduler.slow(leaf, _SHARE, _MOST_S)
+            scheduler.slow(leaf, _SHARE, _MOST_S)
         except (OSError, BpfError):
             return False
         return True
 
     def release(self, leaf: Path) -> None:
         """Let them run again."""
+        scheduler = self._scheduler_of(leaf)
         with suppress(OSError):
-            if self._scheduler is not None:
-                self._scheduler.release(leaf)
-
-    def close(self) -> None:
-        """The scheduler goes, and with it all that is slowed."""
-        self._scheduler = None
+            if scheduler is not None:
+                scheduler.release(leaf)
 
 
 class Scheduling:
@@ -69,33 +70,32 @@ class Scheduling:
         self._note = note
         self._say = say
         self._timer: asyncio.TimerHandle | None = None
-        self.brake = None if scheduler is None else Brake(scheduler)
+        self.brake = None if scheduler is None else Brake(lambda _leaf: self._scheduler)
 
     def start(self) -> None:
         """The session has begun: record who divides its CPU, and watch."""
         if self._scheduler is None:
             self._note("sched_ext: the scheduler of agentcgroup, held by the daemon, divides the CPU")
             return
-        self._note("sched_ext: the scheduler of agentcgroup divides the CPU")
+        where = f", attached below {self._scheduler.above}," if self._scheduler.above else ""
+        self._note(f"sched_ext: the scheduler of agentcgroup{where} divides the CPU")
         self._timer = self._loop.call_later(_LOOK_EVERY_S, self._look)
 
     def close(self) -> None:
         """Detach it; what still runs does so under the kernel's scheduler."""
         if self._timer is not None:
             self._timer.cancel()
-        if self.brake is not None:
-            self.brake.close()
         if self._scheduler is not None:
             self._scheduler.close()
+            self._scheduler = None
 
     def _look(self) -> None:
         end = None if self._scheduler is None else self._scheduler.ended()
         if end is None:
             self._timer = self._loop.call_later(_LOOK_EVERY_S, self._look)
             return
-        why = ": ".join(part for part in (end.reason, end.message) if part)
-        self._note(f"default: the kernel ended the scheduler of agentcgroup ({why})")
-        self._say(f"the kernel ended our CPU scheduler ({why}): cpu.weight divides the CPU from now on")
+        self._note(f"default: the kernel ended the scheduler of agentcgroup ({end})")
+        self._say(f"the kernel ended our CPU scheduler ({end}): cpu.weight divides the CPU from now on")
         if self.brake is not None:
             self.brake.lost()
 
@@ -108,7 +108,7 @@ def attach(
 ) -> Scheduling | None:
     """Our scheduler for the session of ``tree``; None, and a line about why, where it cannot be had."""
     try:
-        scheduler = Scheduler()
+        scheduler = Scheduler(tree.session.path)
     except BpfError as error:
         say(f"cpu.weight alone divides the CPU, not sched_ext: {error}")
         return None

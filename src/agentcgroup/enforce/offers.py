@@ -11,12 +11,11 @@ from pathlib import Path
 
 from agentcgroup.enforce.choice import ENFORCERS
 from agentcgroup.errors import HostError
-from agentcgroup.kernel import bpf, libbpf, memcg_type
+from agentcgroup.kernel import bpf, libbpf, memcg_type, scx
 from agentcgroup.kernel.hierarchy import find_unified_mount
 from agentcgroup.kernel.libbpf import BpfError, Obstacle
 
 _FIRST_USER_NAMESPACE = 0xEFFFFFFD  # PROC_USER_INIT_INO, include/linux/proc_ns.h
-_SCHED_EXT = Path("sys/kernel/sched_ext/state")
 _DETECTION = "pressure"  # the object that all but cgroup take their signal from
 
 
@@ -59,12 +58,7 @@ def _programs(root: Path) -> None:
 
 
 def _scx(root: Path) -> None:
-    state = root / _SCHED_EXT
-    if not state.exists():
-        raise HostError("this kernel has no sched_ext", "use Linux 6.12 or newer, such as `agentcgroup lab`")
-    if (now := state.read_text().strip()) != "disabled":
-        raise HostError(f"another sched_ext scheduler is {now}", "end that one first")
-    bpf.object_path("sched")
+    bpf.object_path(scx.check(root))
 
 
 def _memcg_bpf(root: Path) -> None:

@@ -14,6 +14,9 @@ themselves, and both let a task through that is to be killed or frozen. cpu.max 
 It governs the tasks that have the policy SCHED_EXT and lie in a session; all others stay with the kernel's own
 scheduler (SCX_OPS_SWITCH_PARTIAL). Nothing is pinned: when this process ends, however it ends, so does the scheduler,
 and the tasks run on under the default one. Source: Documentation/scheduler/sched-ext.rst, Linux 6.12.
+
+The kernel has one sched_ext scheduler at a time. Since Linux 7.3 that one may let others attach to cgroups below it
+(sub_attach of struct sched_ext_ops_cid, kernel/sched/ext): then ours can do so, ``Scheduler(session)``.
 """
 
 from __future__ import annotations
@@ -36,9 +39,10 @@ from agentcgroup.kernel.closing import Closing
 from agentcgroup.kernel.libbpf import BpfError, Obstacle
 
 POLICY = 7  # SCHED_EXT, include/uapi/linux/sched.h
-_STATE = Path("/sys/kernel/sched_ext/state")
-_OBJECT = "sched"
+_SYSFS = Path("sys/kernel/sched_ext")  # below the root directory
+NAME = "agentcgroup"  #: of our scheduler, as the kernel shows it
 _OPS = "agentcgroup_ops"
+_HOST, _BELOW = "sched", "below"  # objects
 
 
 class _State(ctypes.Structure):
@@ -73,6 +77,7 @@ class _Operations(ctypes.Structure):
         ("cgroup_set_bandwidth", ctypes.c_void_p),
         ("flags", ctypes.c_uint64),
         ("timeout_ms", ctypes.c_uint32),
+        ("sub_cgroup_id", ctypes.c_uint64),
         ("name", ctypes.c_char * 128),
     )
 
@@ -117,33 +122,92 @@ class End:
     reason: str
     message: str
 
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.reason, self.message) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Enabled:
+    """The scheduler that the kernel has."""
+
+    name: str
+    open: bool  # it lets others attach below it
+
+
+def enabled(root: Path = Path("/")) -> Enabled | None:
+    """The sched_ext scheduler that is enabled now, or about to be; None for none, and on kernels that know of none.
+
+    From /sys/kernel/sched_ext: ``state``, ``root/ops``, and ``root/sub``, which is there for one that has sub_attach.
+    """
+    folder = root / _SYSFS
+    try:
+        if (folder / "state").read_text(errors="replace").strip() == "disabled":
+            return None
+    except FileNotFoundError:
+        return None
+    try:
+        name = (folder / "root/ops").read_text(errors="replace").strip()
+    except OSError:  # it comes or goes just now
+        name = ""
+    return Enabled(name or "?", (folder / "root/sub").is_dir())
+
+
+def check(root: Path = Path("/"), *, below: bool = True) -> str:
+    """Which object is the one to load on this host; BpfError says why there is none.
+
+    ``below``: one that attaches below the scheduler that is enabled would do.
+    """
+    if not (root / _SYSFS / "state").exists():
+        raise BpfError(
+            Obstacle.NO_BTF,
+            "this kernel has no sched_ext",
+            "use Linux 6.12 or newer built with CONFIG_SCHED_CLASS_EXT=y, such as `agentcgroup lab`",
+        )
+    other = enabled(root)
+    if other is None:
+        return _HOST
+    if other.open and below:
+        return _BELOW
+    closed = "" if other.open else " and lets none attach below it"
+    raise BpfError(
+        Obstacle.REFUSED, f"another sched_ext scheduler ({other.name}) is enabled{closed}", "end that one first"
+    )
+
 
 class Scheduler(Closing):
-    """Attached from its construction until ``close``; BpfError says why it cannot be."""
+    """Attached from its construction until ``close``; BpfError says why it cannot be.
 
-    def __init__(self) -> None:
-        if not _STATE.exists():
-            raise BpfError(
-                Obstacle.NO_BTF,
-                "this kernel has no sched_ext",
-                "use Linux 6.12 or newer built with CONFIG_SCHED_CLASS_EXT=y, such as `agentcgroup lab`",
-            )
-        if (state := _STATE.read_text().strip()) != "disabled":
-            raise BpfError(Obstacle.REFUSED, f"another sched_ext scheduler is {state}", "end that one first")
-        self._object = BpfObject(_OBJECT)
+    It is the scheduler of the host, or, when another one is and lets it, the one of the cgroup ``place``, in which all
+    sessions must lie then.
+    """
+
+    def __init__(self, place: Path | None = None) -> None:
+        self._object = BpfObject(check(below=place is not None))
+        self.above = ""  # the name of the scheduler that ours is attached below
         try:
             blob, operations = btf.read(), self._object.initial(_OPS, _Operations)
-            for flag in ("SCX_OPS_SWITCH_PARTIAL", "SCX_OPS_ENQ_LAST"):
+            flags = ["SCX_OPS_ENQ_LAST"]
+            if self._object.name.startswith(_BELOW) and place is not None:
+                other = enabled()
+                self.above = other.name if other else "?"
+                operations.sub_cgroup_id = place.stat().st_ino
+                self._told_limits = False
+            else:
+                flags.append("SCX_OPS_SWITCH_PARTIAL")
+                members = btf.layouts(blob, ["sched_ext_ops"])["sched_ext_ops"].members
+                self._told_limits = "cgroup_set_bandwidth" in members
+                if not self._told_limits:  # before Linux 6.17
+                    operations.cgroup_set_bandwidth = None
+            for flag in flags:
                 operations.flags |= btf.enum_value(blob, "scx_ops_flags", flag)
-            self._told_limits = "cgroup_set_bandwidth" in btf.layouts(blob, ["sched_ext_ops"])["sched_ext_ops"].members
-            if not self._told_limits:  # before Linux 6.17
-                operations.cgroup_set_bandwidth = None
             self._object.load()
             self._object.attach_operations(_OPS)
+            self._live = self._object.live(".data", _State)
+            if (end := self.ended()) is not None:  # the one above had the last word
+                raise BpfError(Obstacle.REFUSED, f"{self.above} does not let it attach below ({end})", "end that one")
         except BaseException:
             self._object.close()
             raise
-        self._live = self._object.live(".data", _State)
 
     def add(self, session: Path) -> None:
         """The cgroup ``session`` is one; its tasks that have joined are governed from now on, until it is removed."""

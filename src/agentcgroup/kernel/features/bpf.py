@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentcgroup.errors import HostError
-from agentcgroup.kernel import bpf, btf, memcg_type, pressure, tracking
+from agentcgroup.kernel import bpf, btf, memcg_type, pressure, scx, tracking
 from agentcgroup.kernel import libbpf as binding
 from agentcgroup.kernel.features.feature import Feature, effective_capabilities, present
 
 _CAP_SYS_ADMIN = 1 << 21
 _SCHED_EXT_FIX = "use Linux 6.12 or newer built with CONFIG_SCHED_CLASS_EXT=y, or the lab"
+_OTHER_FIX = "end that one, or run one that lets others attach (sub_attach, Linux 7.3)"
 _SCHEDULER = "dividing the CPU, and slowing a call, in the scheduler (--scheduler sched_ext, --enforcer scx)"
 _ENABLES = "programs of ours in the kernel, for all rows below"
 
@@ -36,11 +37,20 @@ def capabilities(root: Path) -> Feature:
 
 
 def sched_ext(root: Path) -> Feature:
-    """Whether schedulers can be loaded (CONFIG_SCHED_CLASS_EXT, Linux 6.12)."""
+    """Whether schedulers can be loaded (CONFIG_SCHED_CLASS_EXT, Linux 6.12), and which one is."""
     enables = _SCHEDULER
-    if present(root / "sys/kernel/sched_ext"):
+    if not present(root / "sys/kernel/sched_ext"):
+        return Feature("sched-ext", False, "this kernel has none", enables, _SCHED_EXT_FIX)
+    other = scx.enabled(root)
+    if other is None:
         return Feature("sched-ext", True, "/sys/kernel/sched_ext", enables)
-    return Feature("sched-ext", False, "this kernel has none", enables, _SCHED_EXT_FIX)
+    if other.name == scx.NAME:
+        return Feature("sched-ext", True, "ours is enabled", enables)
+    if other.open:
+        return Feature("sched-ext", True, f"{other.name} is enabled, and lets ours attach below it", enables)
+    return Feature(
+        "sched-ext", False, f"{other.name} is enabled, and lets none attach below it", enables, "end that one"
+    )
 
 
 def sched_ext_btf(root: Path) -> Feature:

@@ -1,32 +1,17 @@
-/* subscheduler: the smallest schedulers that show what a sub-scheduler (Linux 7.3) costs; bench/subscheduler.py.
+/* above: the smallest scheduler that lets another one in below it (Linux 7.3), for bench/above.py.
  *
- * One queue, first in first out, slices of 3 ms. Compiled twice. As it is it is the only scheduler, or one attached
- * to the cgroup that the loader writes into sub_cgroup_id. With -DROOT it is the one above, which grants all CPUs to
- * whoever attaches, and passes on to it each CPU that has nothing to do.
- *
- * All are of the form that Linux 7.3 asks of schedulers that have, or are, sub-schedulers: CPUs by compact ids, and an
- * arena, from which the set of CPUs is handed over.
+ * It grants all CPUs to whoever attaches, and passes on to it each CPU that has nothing to do. Its own tasks wait in
+ * one queue, first in first out, with slices of 3 ms. One may be attached below it at a time.
  */
 #include "scx.h"
+#include "arena.h"
 
 char license_text[] SECTION("license") = "Dual MIT/GPL";
 
 #define SLICE (3 * 1000 * 1000)
-#define ARENA_MEMORY __attribute__((address_space(1)))
-#ifdef ROOT
 #define QUEUE 0
-#else
-#define QUEUE 1
-#endif
 
-enum { MAP_ARENA = 33, MAP_MMAPABLE = 1 << 10 }; /* include/uapi/linux/bpf.h */
 enum scx_cap_flags { __SCX_CAP_ALL = 15 };
-
-struct {
-	MAP_UINT(type, MAP_ARENA);
-	MAP_UINT(map_flags, MAP_MMAPABLE);
-	MAP_UINT(max_entries, 64); /* pages; the kernel takes some of them for itself */
-} arena MAPS;
 
 struct scx_cmask {
 	u32 base, nr_cids, alloc_words;
@@ -55,47 +40,43 @@ struct {
 	u64 below;     /* the cgroup of the scheduler below */
 	s64 granted;   /* 0, or why it was not */
 	u64 exit_kind;
+	u64 refusing; /* 1: whoever wants to attach is turned away; set by user space */
 	char message[128];
 } state SECTION(".data") = {};
 
-extern void ARENA_MEMORY *bpf_arena_alloc_pages(void *map, void ARENA_MEMORY *at, u32 pages, int node, u64 flags)
-	KERNEL_FUNCTION;
 extern bool scx_bpf_sub_dispatch(u64 cgroup) KERNEL_FUNCTION;
 extern s32 scx_bpf_sub_grant(u64 cgroup, u64 capabilities, const struct scx_cmask *cids, struct scx_cmask *denied)
 	KERNEL_FUNCTION;
 
-SECTION("struct_ops/enqueue") void bench_enqueue(u64 *arguments)
+SECTION("struct_ops/enqueue") void above_enqueue(u64 *arguments)
 {
 	__sync_fetch_and_add(&state.queued, 1);
 	scx_bpf_dsq_insert((void *)arguments[0], QUEUE, SLICE, arguments[1]);
 }
 
-SECTION("struct_ops/dispatch") void bench_dispatch(UNUSED u64 *arguments)
+SECTION("struct_ops/dispatch") void above_dispatch(UNUSED u64 *arguments)
 {
-	if (scx_bpf_dsq_move_to_local(QUEUE))
-		return;
-#ifdef ROOT
-	if (state.below && scx_bpf_sub_dispatch(state.below))
+	if (!scx_bpf_dsq_move_to_local(QUEUE) && state.below && scx_bpf_sub_dispatch(state.below))
 		__sync_fetch_and_add(&state.passed_on, 1);
-#endif
 }
 
-SECTION("struct_ops.s/init") s32 bench_init(void)
+SECTION("struct_ops.s/init") s32 above_init(void)
 {
 	return bpf_arena_alloc_pages(&arena, NULL, 1, -1, 0) ? scx_bpf_create_dsq(QUEUE, -1) : -12; /* ENOMEM */
 }
 
-SECTION("struct_ops/exit") void bench_exit(u64 *arguments)
+SECTION("struct_ops/exit") void above_exit(u64 *arguments)
 {
 	struct scx_exit_info *why = (void *)arguments[0];
 	read_kernel_string(state.message, sizeof(state.message), why->msg);
 	state.exit_kind = why->kind;
 }
 
-#ifdef ROOT
-SECTION("struct_ops.s/sub_attach") s32 bench_sub_attach(u64 *arguments)
+SECTION("struct_ops.s/sub_attach") s32 above_sub_attach(u64 *arguments)
 {
 	struct scx_sub_attach_args *how = (void *)arguments[0];
+	if (state.refusing)
+		return -1; /* EPERM */
 	struct scx_cmask ARENA_MEMORY *all = bpf_arena_alloc_pages(&arena, NULL, 1, -1, 0);
 	if (!all)
 		return -12; /* ENOMEM */
@@ -107,18 +88,13 @@ SECTION("struct_ops.s/sub_attach") s32 bench_sub_attach(u64 *arguments)
 	state.granted = scx_bpf_sub_grant(state.below, ENUM_VALUE(enum scx_cap_flags, __SCX_CAP_ALL), (void *)(long)all, NULL);
 	return 0;
 }
-#endif
 
-SECTION(".struct_ops.link") struct sched_ext_ops_cid bench_ops = {
-	.enqueue = (void *)bench_enqueue,
-	.dispatch = (void *)bench_dispatch,
-	.init = (void *)bench_init,
-	.exit = (void *)bench_exit,
-#ifdef ROOT
-	.sub_attach = (void *)bench_sub_attach,
-	.name = "bench_root",
-#else
-	.name = "bench_queue",
-#endif
+SECTION(".struct_ops.link") struct sched_ext_ops_cid above_ops = {
+	.enqueue = (void *)above_enqueue,
+	.dispatch = (void *)above_dispatch,
+	.init = (void *)above_init,
+	.exit = (void *)above_exit,
+	.sub_attach = (void *)above_sub_attach,
+	.name = "bench_above",
 	.timeout_ms = 5000,
 };

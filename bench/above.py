@@ -1,0 +1,66 @@
+"""Another sched_ext scheduler, in partial mode, which lets ours attach below it: bench/bpf/above.bpf.c (Linux 7.3)."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agentcgroup.kernel import btf
+from agentcgroup.kernel.bpf import FOLDER, BpfObject
+from hatch_build import find_clang
+
+NAME = "bench_above"  # as the kernel shows it
+_SOURCE = Path(__file__).parent / "bpf" / "above.bpf.c"
+
+
+class State(ctypes.Structure):
+    """What it counts, and takes."""
+
+    _fields_ = (
+        ("queued", ctypes.c_uint64),  # tasks of its own
+        ("passed_on", ctypes.c_uint64),  # times that the one below had a task for a CPU
+        ("below", ctypes.c_uint64),
+        ("granted", ctypes.c_int64),  # 0, or a negative error number
+        ("exit_kind", ctypes.c_uint64),
+        ("refusing", ctypes.c_uint64),
+        ("message", ctypes.c_char * 128),
+    )
+
+
+class _Operations(ctypes.Structure):
+    _fields_ = (
+        ("callbacks", ctypes.c_void_p * 5),
+        ("flags", ctypes.c_uint64),
+        ("timeout_ms", ctypes.c_uint32),
+        ("sub_cgroup_id", ctypes.c_uint64),
+        ("name", ctypes.c_char * 128),
+    )
+
+
+@contextmanager
+def above(*, open: bool = True) -> Iterator[State]:
+    """It is the scheduler of the host meanwhile; without ``open`` it is one that cannot have others below it.
+
+    SystemExit without clang, which compiles it; BpfError when the kernel does not take it.
+    """
+    with tempfile.TemporaryDirectory() as folder, BpfObject(_compiled(Path(folder))) as program:
+        operations = program.initial("above_ops", _Operations)
+        operations.flags |= btf.enum_value(btf.read(), "scx_ops_flags", "SCX_OPS_SWITCH_PARTIAL")
+        if not open:
+            operations.callbacks[4] = None
+        program.load()
+        program.attach_operations("above_ops")
+        yield program.live(".data", State)
+
+
+def _compiled(folder: Path) -> Path:
+    clang = find_clang()
+    if clang is None:
+        raise SystemExit("clang is needed to compile another scheduler: apt-get install clang")
+    result = folder / "above.bpf.o"
+    subprocess.run([clang, "@flags", f"-I{FOLDER}", "-c", _SOURCE.resolve(), "-o", result], check=True, cwd=FOLDER)
+    return result

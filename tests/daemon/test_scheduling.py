@@ -13,6 +13,7 @@ import pytest
 from agentcgroup.kernel.scx import POLICY
 from agentcgroup.trace.reader import read_trace
 from agentcgroup.trace.records import Action
+from bench.above import NAME, above
 from tests.daemon.daemons import Daemons, Process, until
 from tests.run.running import agent, start
 
@@ -90,6 +91,32 @@ def test_sessions_share_the_scheduler_of_the_daemon(daemons: Daemons, tmp_path: 
     daemon.send(signal.SIGTERM)
     asyncio.run(daemon.end())
     asyncio.run(until(lambda: STATE.read_text().strip() == "disabled"))
+
+
+@pytest.mark.kernel
+def test_below_another_scheduler_each_session_has_one_of_its_own(daemons: Daemons, tmp_path: Path) -> None:
+    below = Path("/sys/kernel/sched_ext/root/sub")
+    seen: list[list[str]] = []
+    with above() as other:
+        daemon = daemons.start(OURS)
+        assert daemons.ask("status")["scheduler"] == "sched_ext"
+
+        def attached(count: int) -> bool:
+            return len([path for path in below.iterdir() if (path / "ops").exists()]) == count
+
+        def meanwhile() -> None:
+            asyncio.run(until(lambda: attached(2), 20))
+            seen.append(sorted((path / "ops").read_text().strip() for path in below.iterdir()))
+
+        for folder, stdout, stderr in two_sessions(daemons, tmp_path, daemon, meanwhile):
+            assert int(stdout.splitlines()[0]) == POLICY
+            assert noted(folder) == ["sched_ext: the scheduler of agentcgroup, held by the daemon, divides the CPU"]
+            assert "cpu.weight alone" not in stderr
+        assert seen == [["agentcgroup", "agentcgroup"]]
+        asyncio.run(until(lambda: attached(0)))
+        assert other.exit_kind == 0
+    asyncio.run(until(lambda: daemons.ask("status")["scheduler"] == "default"))
+    assert f"the scheduler above has ended: {NAME}" in daemons.ask("status")["scheduler_why"]
 
 
 @pytest.mark.kernel

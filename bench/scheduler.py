@@ -1,7 +1,8 @@
 """The sched_ext scheduler against the kernel's own: shares, wake-up latency among burners, throughput. Interleaved.
 
-Every round measures both arms in random order: `default` is cpu.weight under the kernel's scheduler, `sched` the same
-weights under ours. Needs a kernel with sched_ext, so:
+Every round measures all arms in random order: `default` is cpu.weight under the kernel's scheduler, `sched` the same
+weights under ours, `below` the same under ours attached below another one, which lets it have all CPUs (bench/above.py;
+Linux 7.3). Needs a kernel with sched_ext, so:
 
     agentcgroup lab run --memory 1g --timeout 30m -- .venv/bin/python -m bench.scheduler [--rounds 10] [--seconds 4]
 """
@@ -18,7 +19,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,9 +27,10 @@ from typing import Self
 
 from agentcgroup.kernel.hierarchy import unified_mounts
 from agentcgroup.kernel.scx import Counters, Scheduler, join
+from bench.above import above
 from bench.statistics import interval, quantile
 
-ARMS = ("default", "sched")
+ARMS = ("default", "sched", "below")
 _FLAT = {"one": (100, {"a": 100}), "two": (200, {"a": 100}), "three": (300, {"a": 100})}
 _TREE = {"one": (100, {"a": 100, "b": 200}), "two": (200, {"a": 100, "b": 100, "c": 100})}
 _BURNERS = 16
@@ -48,10 +50,13 @@ class Round:
 
 
 class Tree:
-    """Cgroups ROOT/session/calls/call with weights, under a cgroup of our own that is removed at the end."""
+    """Cgroups ROOT/session/calls/call with weights, under a cgroup of our own that is removed at the end.
 
-    def __init__(self, scheduler: Scheduler | None) -> None:
-        mount = unified_mounts()[0].point
+    It lies in ``parent``, or at the top of the hierarchy.
+    """
+
+    def __init__(self, scheduler: Scheduler | None, parent: Path | None = None) -> None:
+        mount = parent or unified_mounts()[0].point
         self.root = mount / f"bench-scheduler-{os.getpid()}"
         (mount / "cgroup.subtree_control").write_text("+cpu")
         self.root.mkdir()
@@ -93,7 +98,7 @@ def spawn(arm: str, cgroup: Path, work: Callable[[], None]) -> int:
     if pid == 0:
         try:
             (cgroup / "cgroup.procs").write_text("0")
-            if arm == "sched":
+            if arm != "default":
                 join(0)
             work()
         finally:
@@ -119,10 +124,10 @@ def burn() -> None:
 
 
 def shares(
-    arm: str, scheduler: Scheduler | None, shape: dict[str, tuple[int, dict[str, int]]], seconds: float
+    arm: str, place: Path, scheduler: Scheduler | None, shape: dict[str, tuple[int, dict[str, int]]], seconds: float
 ) -> float:
-    """The worst error of a call's share, in percentage points; two burners in each call."""
-    with Tree(scheduler) as tree:
+    """The worst error of a call's share, in percentage points; two burners in each call. In the cgroup ``place``."""
+    with Tree(scheduler, place) as tree:
         for name, (weight, calls) in shape.items():
             tree.session(name, weight, calls)
         places = {(name, call): tree.call(name, call) for name, (_, calls) in shape.items() for call in calls}
@@ -185,23 +190,31 @@ def latency(arm: str, tree: Tree, seconds: float) -> tuple[tuple[float, ...], fl
     return tuple(late), burned
 
 
+@contextmanager
+def governing(arm: str, place: Path) -> Iterator[Scheduler | None]:
+    """The scheduler of ``arm``, for the cgroups in ``place``; RuntimeError when the kernel has ended it meanwhile."""
+    with ExitStack() as held:
+        if arm == "below":
+            other = held.enter_context(above())
+        scheduler = None if arm == "default" else held.enter_context(Scheduler(place))
+        yield scheduler
+        if scheduler is not None and (end := scheduler.ended()) is not None:
+            raise RuntimeError(f"the kernel ended the scheduler: {end}")
+        if arm == "below" and not other.passed_on:
+            raise RuntimeError("the scheduler above passed nothing on")
+
+
 def measure(arm: str, seconds: float) -> tuple[Round, Counters | None]:
     """One arm once."""
-    scheduler = Scheduler() if arm == "sched" else None
-    try:
-        flat, tree = (shares(arm, scheduler, shape, seconds) for shape in (_FLAT, _TREE))
-        with Tree(scheduler) as place:
+    with Tree(None) as top, governing(arm, top.root) as scheduler:
+        flat, tree = (shares(arm, top.root, scheduler, shape, seconds) for shape in (_FLAT, _TREE))
+        with Tree(scheduler, top.root) as place:
             late, burned = latency(arm, place, seconds)
-        if scheduler is not None and (end := scheduler.ended()) is not None:
-            raise RuntimeError(f"the kernel ended the scheduler: {end.reason}: {end.message}")
         return Round(arm, flat, tree, late, burned), scheduler.counters() if scheduler else None
-    finally:
-        if scheduler is not None:
-            scheduler.close()
 
 
 def table(rounds: Sequence[Round]) -> str:
-    """Both arms, and how they compare."""
+    """All arms, and how they compare."""
     lines = [f"{'arm':<8} {'n':>3}  {'share error, pp':>16} {'in a tree':>10}  {'wake p50':>9} {'p99':>8} ms  burned/s"]
     tails: dict[str, list[float]] = {}
     burned: dict[str, list[float]] = {}
@@ -217,6 +230,8 @@ def table(rounds: Sequence[Round]) -> str:
         )
     lines.append(ratio("wake-up p99, default over sched", tails["default"], tails["sched"]))
     lines.append(ratio("throughput, sched over default", burned["sched"], burned["default"]))
+    lines.append(ratio("wake-up p99, below over sched", tails["below"], tails["sched"]))
+    lines.append(ratio("throughput, below over sched", burned["below"], burned["sched"]))
     return "\n".join(lines)
 
 

@@ -13,7 +13,6 @@ from agentcgroup.kernel import bpf
 from agentcgroup.kernel.tracking_events import (
     KINDS,
     MAX_ARGUMENTS,
-    Counters,
     Event,
     Executed,
     Exited,
@@ -22,7 +21,6 @@ from agentcgroup.kernel.tracking_events import (
     Lost,
     Moved,
     ProcessKey,
-    counters,
     event,
 )
 
@@ -94,11 +92,6 @@ def test_a_record_that_is_cut_off_is_refused() -> None:
     for size in range(len(whole)):
         with pytest.raises(ValueError, match="a record of"):
             event(whole[:size])
-
-
-@given(st.lists(st.tuples(*[st.integers(0, 2**40)] * 5), min_size=1, max_size=8))
-def test_counters_are_summed_over_the_cpus(cpus: list[tuple[int, ...]]) -> None:
-    assert counters([struct.pack("=5Q", *cpu) for cpu in cpus]) == Counters(*map(sum, zip(*cpus, strict=True)))
 
 
 def test_a_key_has_the_start_as_proc_has_it() -> None:

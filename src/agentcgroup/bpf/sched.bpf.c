@@ -46,6 +46,7 @@ char license_text[] SECTION("license") = "Dual MIT/GPL";
 struct state state SECTION(".data") = {};
 
 #include "bandwidth.h" /* uses the state */
+#include "counters.h"
 
 struct group { /* a cgroup: a session, a call, or what lies between */
 	u32 weight;
@@ -190,7 +191,7 @@ SECTION("struct_ops/select_cpu") s32 sched_select_cpu(u64 *arguments)
 	bool idle = false;
 	s32 cpu = scx_bpf_select_cpu_dfl(task, (s32)arguments[1], arguments[2], &idle);
 	if (idle) {
-		__sync_fetch_and_add(&state.direct, 1);
+		COUNT(direct);
 		scx_bpf_dsq_insert(task, ENUM_VALUE(enum scx_dsq_id_flags, SCX_DSQ_LOCAL), SLICE, 0);
 	}
 	return cpu;
@@ -267,7 +268,7 @@ INLINE void take_place(s64 tag)
 	struct search search = {.worst = tag + (s64)MARGIN, .cpu = -1};
 	repeat(looked_at(), look_at, &search, 0);
 	if (search.cpu >= 0) {
-		__sync_fetch_and_add(&state.preempted, 1);
+		COUNT(preempted);
 		scx_bpf_kick_cpu(search.cpu, ENUM_VALUE(enum scx_kick_flags, SCX_KICK_PREEMPT));
 	}
 }
@@ -302,9 +303,9 @@ INLINE void settle(struct task_struct *task, struct task *own, struct group *cal
 	s64 due = cost(call, session, over ? ran * OVER_HIGH_COST : ran);
 	__sync_fetch_and_add(&call->clock, due - own->charged);
 	__sync_fetch_and_add(&call->cpu_ns, ran);
-	__sync_fetch_and_add(&state.ran_ns, ran);
+	ADD(ran_ns, ran);
 	if (over)
-		__sync_fetch_and_add(&state.over_high, 1);
+		COUNT(over_high);
 	own->charged = 0;
 }
 
@@ -334,7 +335,7 @@ INLINE void count_wait(u64 ns)
 	u32 kind = 0;
 	for (u64 us = ns / 1000; us && kind < WAITS - 1; us >>= 1)
 		kind++;
-	__sync_fetch_and_add(&state.waits[kind], 1);
+	COUNT(waits[kind]);
 }
 
 INLINE void show_running(struct task *own, u32 cpu)
@@ -367,7 +368,7 @@ INLINE void hold(struct task_struct *task, struct task *own, u64 flags)
 	u32 first = 0;
 	s64 tag = state.now;
 	struct sweeper *sweeper = map_lookup(&sweepers, &first);
-	__sync_fetch_and_add(&state.held, 1);
+	COUNT(held);
 	own->held_since = monotonic_ns();
 	if (find(task, &call, &session, &agent)) {
 		if (own->counted_in)
@@ -384,7 +385,7 @@ INLINE void hold(struct task_struct *task, struct task *own, u64 flags)
 INLINE u64 has_to_wait(struct task_struct *task, struct task *own, u64 now)
 {
 	if (is_called(task)) {
-		__sync_fetch_and_add(&state.called, 1);
+		COUNT(called);
 		return 0;
 	}
 	if (now - own->held_since >= MOST_HELD)
@@ -468,7 +469,7 @@ SECTION("struct_ops/enqueue") void sched_enqueue(u64 *arguments)
 		hold(task, own, flags);
 		return;
 	}
-	__sync_fetch_and_add(&state.queued, 1);
+	COUNT(queued);
 	if (!own || !find(task, &call, &session, &agent)) {
 		insert(task, QUEUE, state.now, flags);
 		return;
@@ -501,7 +502,7 @@ INLINE bool stays(struct task_struct *task, struct task *own, u32 cpu)
 		return false;
 	charge(own, call, session);
 	show_running(own, cpu);
-	__sync_fetch_and_add(&state.stayed, 1);
+	COUNT(stayed);
 	set_slice(task, SLICE);
 	return true;
 }
@@ -530,7 +531,7 @@ SECTION("struct_ops/tick") void sched_tick(u64 *arguments)
 	if (!own || !own->since || !settle_limits(task, own, monotonic_ns()))
 		return;
 	if (!in_user_mode(task) || is_called(task)) {
-		__sync_fetch_and_add(&state.let_on, 1);
+		COUNT(let_on);
 		return;
 	}
 	own->caught = 1;
@@ -593,7 +594,7 @@ SECTION("struct_ops/running") void sched_running(u64 *arguments)
 	own->woken = 0;
 #ifdef BELOW
 	if (!own->charged) { /* the kernel found an idle CPU for it, past the queue, with a slice of its own */
-		__sync_fetch_and_add(&state.direct, 1);
+		COUNT(direct);
 		set_slice(task, SLICE);
 	}
 #endif

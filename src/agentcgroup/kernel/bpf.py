@@ -16,6 +16,7 @@ import ctypes
 import mmap
 import os
 import select
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -92,11 +93,11 @@ class Map:
         """The value of ``key``, None when there is none."""
         return self._read(key, self.value_size)
 
-    def get_each_cpu(self, key: bytes = bytes(4)) -> list[bytes]:
-        """The values of ``key`` in a per-CPU map, one for each possible CPU."""
-        step = (self.value_size + 7) // 8 * 8
-        data = self._read(key, step * self._library.c.libbpf_num_possible_cpus()) or b""
-        return [data[start : start + self.value_size] for start in range(0, len(data), step)]
+    def totals(self) -> tuple[int, ...]:
+        """Of a per-CPU map whose value is counters of 64 bits, the first entry's: their sums over all CPUs."""
+        count = self.value_size // 8
+        data = self._read(bytes(4), self.value_size * self._library.c.libbpf_num_possible_cpus()) or b""
+        return tuple(map(sum, zip(*struct.iter_unpack(f"={count}Q", data), strict=True)))
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set ``key`` to ``value``, atomically for the programs (a single-element .data: not)."""

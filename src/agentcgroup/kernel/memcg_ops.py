@@ -15,10 +15,9 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import struct
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from agentcgroup.kernel import btf, struct_ops
@@ -72,8 +71,7 @@ class Callbacks(ctypes.Structure):
 
 def counters(loaded: BpfObject) -> Counters:
     """The sums over all CPUs."""
-    each = (struct.unpack(f"{len(fields(Counters))}Q", value) for value in loaded.maps["counts"].get_each_cpu())
-    return Counters(*map(sum, zip(*each, strict=True)))
+    return Counters(*loaded.maps["counts"].totals())
 
 
 class MemcgOps(Closing):

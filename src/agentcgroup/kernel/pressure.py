@@ -34,7 +34,6 @@ OBJECT = "pressure"
 _RING_BYTES = 256 << 10  # 1,400 stalls that nobody has read yet
 # struct event: at, session, call; where, count, agent, four unused bytes; the names of session and call
 _EVENT = struct.Struct("=3Q3I4x72s40s")
-_COUNTERS = struct.Struct("=3Q")  # struct counters
 
 
 class Where(IntEnum):
@@ -123,8 +122,7 @@ class Detector(Closing):
 
     def counters(self) -> Counters:
         """What has been seen since the opening."""
-        each = self._object.maps["counts"].get_each_cpu()
-        stalls, others, told = map(sum, zip(*map(_COUNTERS.unpack, each), strict=True))
+        stalls, others, told = self._object.maps["counts"].totals()
         return Counters(stalls, others, told, int(self._state.lost))
 
     def programs(self) -> dict[str, ProgramInfo]:

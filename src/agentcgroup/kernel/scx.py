@@ -30,6 +30,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from agentcgroup.errors import HostError
 from agentcgroup.kernel import btf
@@ -50,18 +51,8 @@ class _State(ctypes.Structure):
 
     _fields_ = (
         ("now", ctypes.c_int64),
-        ("queued", ctypes.c_uint64),
-        ("direct", ctypes.c_uint64),
-        ("stayed", ctypes.c_uint64),
-        ("preempted", ctypes.c_uint64),
-        ("over_high", ctypes.c_uint64),
-        ("ran_ns", ctypes.c_uint64),
-        ("held", ctypes.c_uint64),
-        ("let_on", ctypes.c_uint64),
-        ("called", ctypes.c_uint64),
         ("sweeping", ctypes.c_uint64),
         ("limited", ctypes.c_uint64),
-        ("waits", ctypes.c_uint64 * 20),
         ("exit_code", ctypes.c_int64),
         ("exit_kind", ctypes.c_uint64),
         ("reason", ctypes.c_char * 64),
@@ -101,7 +92,7 @@ MOST_HOLD_S = 2.5  # the kernel ends a scheduler that leaves a task waiting for 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Since the scheduler was attached."""
+    """Since the scheduler was attached: struct counters of sched.h."""
 
     queued: int  # times that a task was put into the queue
     direct: int  # times that a task that woke up found an idle CPU
@@ -109,10 +100,10 @@ class Counters:
     preempted: int  # times that it took the place of another
     over_high: int  # runs of tasks above their memory.high
     ran_ns: int  # CPU time of all its tasks
-    held: int = 0  # times that a task was made to wait, by a limit or a brake
-    let_on: int = 0  # times that one would have been, but was in the kernel, where it may own a lock
-    called: int = 0  # times that one that waited was let through for a signal, or to be frozen
-    waits: tuple[int, ...] = ()  # from waking up to running: [n] below 2**n us, and not below the one before
+    held: int  # times that a task was made to wait, by a limit or a brake
+    let_on: int  # times that one would have been, but was in the kernel, where it may own a lock
+    called: int  # times that one that waited was let through for a signal, or to be frozen
+    waits: tuple[int, ...]  # from waking up to running: [n] below 2**n us, and not below the one before
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,9 +256,10 @@ class Scheduler(Closing):
 
     def counters(self) -> Counters:
         """What it did so far."""
-        live = self._live
-        counts = {field.name: getattr(live, field.name) for field in fields(Counters)}
-        return Counters(**{**counts, "waits": tuple(live.waits)})
+        counts = self._object.maps["counts"].totals()
+        *single, _ = (field.name for field in fields(Counters))
+        each: dict[str, Any] = dict(zip(single, counts, strict=False))  # the rest are the waits
+        return Counters(**each, waits=counts[len(single) :])
 
     def programs(self) -> dict[str, ProgramInfo]:
         """What the kernel says of each program, such as the instructions that its verifier walked through."""

@@ -30,7 +30,6 @@ from agentcgroup.kernel.tracking_events import (
     Left,
     Lost,
     State,
-    counters,
     event,
 )
 
@@ -109,7 +108,7 @@ class Tracker(Closing):
 
     def counters(self) -> Counters:
         """What has been seen since the opening."""
-        return counters(self._object.maps["counts"].get_each_cpu())
+        return Counters(*self._object.maps["counts"].totals())
 
     def programs(self) -> dict[str, ProgramInfo]:
         """What the kernel says of each program, such as the instructions that its verifier walked through."""

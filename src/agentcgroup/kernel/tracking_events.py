@@ -19,7 +19,6 @@ _FORK, _EXEC, _EXIT, _MOVE, _LEFT = 1, 2, 3, 4, 5
 # struct event: at, started, parent_started, cgroup, from; kind, pid, parent, thread; status; flags, arguments, path;
 # six unused bytes; name
 _EVENT = struct.Struct("=5Q4Ii3H6x16s")
-_COUNTERS = struct.Struct("=5Q")  # struct counters
 
 
 class State(ctypes.Structure):
@@ -140,18 +139,13 @@ KINDS: dict[type[Event], int] = {Forked: _FORK, Executed: _EXEC, Exited: _EXIT, 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What the tracker saw of ours since it was opened, told or not."""
+    """What the tracker saw of ours since it was opened, told or not: struct counters of exec.h."""
 
     forks: int
     execs: int
     exits: int
     moves: int
     left: int
-
-
-def counters(of_each_cpu: list[bytes]) -> Counters:
-    """The sum over the CPUs of struct counters."""
-    return Counters(*map(sum, zip(*map(_COUNTERS.unpack, of_each_cpu), strict=True)))
 
 
 def event(record: bytes) -> Event:

@@ -2,7 +2,8 @@
 
 Every round measures all arms in random order: `default` is cpu.weight under the kernel's scheduler, `sched` the same
 weights under ours, `below` the same under ours attached below another one, which lets it have all CPUs (bench/above.py;
-Linux 7.3). Needs a kernel with sched_ext, so:
+Linux 7.3). What burners get done depends most on how fast the machine is at the moment, so that is measured apart: one
+set of burners runs on while the arms take turns every few seconds. Needs a kernel with sched_ext, so:
 
     agentcgroup lab run --memory 1g --timeout 30m -- .venv/bin/python -m bench.scheduler [--rounds 10] [--seconds 4]
 """
@@ -46,7 +47,6 @@ class Round:
     flat_error: float  # worst of three sessions 1:2:3
     tree_error: float  # worst of the calls of two sessions
     wake_ms: tuple[float, ...]  # how late each wake-up was, among burners at equal weights
-    burned: float  # what the burners got done meanwhile: rounds of a loop per second
 
 
 class Tree:
@@ -148,8 +148,40 @@ def _cpu_us(cgroup: Path) -> int:
     return int((cgroup / "cpu.stat").read_text().split()[1])
 
 
-def latency(arm: str, tree: Tree, seconds: float) -> tuple[tuple[float, ...], float]:
-    """How late a call that naps wakes up (ms) among burners in sessions of the same weight, and what these got done."""
+def latency(arm: str, tree: Tree, seconds: float) -> tuple[float, ...]:
+    """How late a call that naps wakes up, among burners in sessions of the same weight, ms."""
+    read, write = os.pipe()
+
+    def nap() -> None:
+        late = []
+        until = time.monotonic() + _SETTLE_S + seconds
+        while (begun := time.monotonic()) < until:
+            time.sleep(_NAP_S)
+            late.append((time.monotonic() - begun - _NAP_S) * 1000)
+        os.write(write, json.dumps([round(each, 3) for each in late[int(len(late) * 0.2) :]]).encode())
+
+    try:
+        tree.session("naps", 100, {"a": 100})
+        with running([spawn(arm, place, burn) for place in _burning(tree)]):
+            time.sleep(_SETTLE_S)
+            napper = spawn(arm, tree.call("naps", "a"), nap)
+            os.waitpid(napper, 0)
+            return tuple(json.loads(os.read(read, 1 << 16)))
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def _burning(tree: Tree) -> list[Path]:
+    """Sessions of one call each, for burners."""
+    names = [f"burner{number}" for number in range(_BURNERS)]
+    for name in names:
+        tree.session(name, 100, {"a": 100})
+    return [tree.call(name, "a") for name in names]
+
+
+def throughput(rounds: int, seconds: float) -> dict[str, list[float]]:
+    """What the burners get done under each arm, in each round: rounds of a loop per second."""
     shared = mmap.mmap(-1, 8 * _BURNERS)
     counts = (ctypes.c_uint64 * _BURNERS).from_buffer(shared)
 
@@ -162,32 +194,23 @@ def latency(arm: str, tree: Tree, seconds: float) -> tuple[tuple[float, ...], fl
 
         return work
 
-    read, write = os.pipe()
-
-    def nap() -> None:
-        late = []
-        until = time.monotonic() + _SETTLE_S + seconds
-        while (begun := time.monotonic()) < until:
-            time.sleep(_NAP_S)
-            late.append((time.monotonic() - begun - _NAP_S) * 1000)
-        os.write(write, json.dumps([round(each, 3) for each in late[int(len(late) * 0.2) :]]).encode())
-
-    try:
-        for number in range(_BURNERS):
-            tree.session(f"burner{number}", 100, {"a": 100})
-        tree.session("naps", 100, {"a": 100})
-        burners = [spawn(arm, tree.call(f"burner{number}", "a"), count(number)) for number in range(_BURNERS)]
-        with running(burners):
-            time.sleep(_SETTLE_S)
-            before, begun = sum(counts), time.monotonic()
-            napper = spawn(arm, tree.call("naps", "a"), nap)
-            os.waitpid(napper, 0)
-            burned = (sum(counts) - before) / (time.monotonic() - begun)
-            late = json.loads(os.read(read, 1 << 16))
-    finally:
-        os.close(read)
-        os.close(write)
-    return tuple(late), burned
+    burned: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    with Tree(None) as tree:
+        places = _burning(tree)
+        # Under sched_ext from the start: while no scheduler is attached the kernel's own has them.
+        with running([spawn("sched", place, count(number)) for number, place in enumerate(places)]):
+            for number in range(rounds):
+                for arm in random.sample(ARMS, len(ARMS)):
+                    with governing(arm, tree.root) as scheduler:
+                        if scheduler is not None:
+                            for place in places:
+                                scheduler.add(place.parents[1])
+                        time.sleep(_SETTLE_S)
+                        before, begun = sum(counts), time.monotonic()
+                        time.sleep(seconds)
+                        burned[arm].append((sum(counts) - before) / (time.monotonic() - begun))
+                print(f"throughput {number + 1}/{rounds}", file=sys.stderr, flush=True)
+    return burned
 
 
 @contextmanager
@@ -209,19 +232,17 @@ def measure(arm: str, seconds: float) -> tuple[Round, Counters | None]:
     with Tree(None) as top, governing(arm, top.root) as scheduler:
         flat, tree = (shares(arm, top.root, scheduler, shape, seconds) for shape in (_FLAT, _TREE))
         with Tree(scheduler, top.root) as place:
-            late, burned = latency(arm, place, seconds)
-        return Round(arm, flat, tree, late, burned), scheduler.counters() if scheduler else None
+            late = latency(arm, place, seconds)
+        return Round(arm, flat, tree, late), scheduler.counters() if scheduler else None
 
 
-def table(rounds: Sequence[Round]) -> str:
+def table(rounds: Sequence[Round], burned: dict[str, list[float]]) -> str:
     """All arms, and how they compare."""
     lines = [f"{'arm':<8} {'n':>3}  {'share error, pp':>16} {'in a tree':>10}  {'wake p50':>9} {'p99':>8} ms  burned/s"]
     tails: dict[str, list[float]] = {}
-    burned: dict[str, list[float]] = {}
     for arm in ARMS:
         own = [each for each in rounds if each.arm == arm]
         tails[arm] = [quantile(each.wake_ms, 0.99) for each in own]
-        burned[arm] = [each.burned for each in own]
         late = [late for each in own for late in each.wake_ms]
         lines.append(
             f"{arm:<8} {len(own):>3}  {quantile([e.flat_error for e in own], 0.5):>16.2f} "
@@ -229,8 +250,8 @@ def table(rounds: Sequence[Round]) -> str:
             f"{quantile(late, 0.99):>8.2f}     {quantile(burned[arm], 0.5):,.0f}"
         )
     lines.append(ratio("wake-up p99, default over sched", tails["default"], tails["sched"]))
-    lines.append(ratio("throughput, sched over default", burned["sched"], burned["default"]))
     lines.append(ratio("wake-up p99, below over sched", tails["below"], tails["sched"]))
+    lines.append(ratio("throughput, sched over default", burned["sched"], burned["default"]))
     lines.append(ratio("throughput, below over sched", burned["below"], burned["sched"]))
     return "\n".join(lines)
 
@@ -255,7 +276,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             measured, counters = measure(arm, chosen.seconds)
             found.append(measured)
             print(f"{number + 1}/{chosen.rounds} {arm} {counters or ''}", file=sys.stderr, flush=True)
-    print(json.dumps([asdict(each) for each in found]) if chosen.json else table(found))
+    burned = throughput(2 * chosen.rounds, chosen.seconds)
+    if chosen.json:
+        print(json.dumps({"rounds": [asdict(each) for each in found], "burned": burned}))
+    else:
+        print(table(found, burned))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
 /* below: the scheduler of sched.bpf.c, attached to a cgroup below another one (Linux 7.3).
  *
  * The kernel has one sched_ext scheduler, but that one may let others in (sub_attach). Such a sub-scheduler has the
- * tasks of one cgroup and of those below it, whatever their policy if the one above has all tasks. It decides which of
- * them is next; on which CPUs, and how often they are its turn, is what the one above grants (scx_bpf_sub_grant) and
- * passes on (scx_bpf_sub_dispatch). When it fails it goes alone; when the one above goes, so does this.
+ * tasks of one cgroup and of those below it, as far as they are under sched_ext. It says which of them is next. On
+ * which CPUs they may run the one above says (scx_bpf_sub_grant), and when a CPU is theirs (scx_bpf_sub_dispatch). When
+ * it fails it goes alone, and the one above has the tasks; when that one goes, so does this.
  *
  * The algorithm is the same, compiled from the same source. The kernel takes a sub-scheduler only in another form: its
- * CPUs have compact ids (cid), most callbacks and functions other names, and an arena must be there. So here are the
- * names; what differs besides is marked BELOW in sched.bpf.c:
+ * CPUs have compact ids (cid), some callbacks and functions other names, and there must be an arena. So here are the
+ * names; what differs besides is marked BELOW in sched.bpf.c. The most: the kernel's search for an idle CPU cannot be
+ * called in this form. But the kernel makes it by itself for who wakes up, since there is no select_cid, and a task for
+ * which it finds a CPU runs there at once, past the queue.
  *
- * The kernel's search for an idle CPU cannot be called in this form, but is made for whoever wakes up, since there is
- * no select_cid: with what it finds, a task runs at once and past the queue.
- *
- * Known weaknesses. A task that is let go from HELD wakes every idle CPU, for which one is idle is not told. The
- * kernel's functions for this exist for x86-64 only (Linux 7.3).
+ * Known weaknesses. That search does not know what is granted: for a CPU that is not, the kernel gives the task back,
+ * and it waits in the queue. Who is let go from HELD wakes every idle CPU, for which is idle is not told. The kernel's
+ * functions for all this exist for x86-64 only (Linux 7.3).
  */
 #define BELOW
 

@@ -23,17 +23,19 @@ class State(ctypes.Structure):
     _fields_ = (
         ("queued", ctypes.c_uint64),  # tasks of its own
         ("passed_on", ctypes.c_uint64),  # times that the one below had a task for a CPU
-        ("below", ctypes.c_uint64),
+        ("turn", ctypes.c_uint64),
+        ("below", ctypes.c_uint64 * 8),  # the ids of their cgroups; 0: none
         ("granted", ctypes.c_int64),  # 0, or a negative error number
         ("exit_kind", ctypes.c_uint64),
-        ("refusing", ctypes.c_uint64),
+        ("refusing", ctypes.c_uint64),  # 1: whoever wants to attach is turned away; to be set
+        ("ending", ctypes.c_uint64),  # the id of the cgroup whose scheduler is to be ended; to be set
         ("message", ctypes.c_char * 128),
     )
 
 
 class _Operations(ctypes.Structure):
     _fields_ = (
-        ("callbacks", ctypes.c_void_p * 5),
+        ("callbacks", ctypes.c_void_p * 6),
         ("flags", ctypes.c_uint64),
         ("timeout_ms", ctypes.c_uint32),
         ("sub_cgroup_id", ctypes.c_uint64),
@@ -55,6 +57,11 @@ def above(*, open: bool = True) -> Iterator[State]:
         program.load()
         program.attach_operations("above_ops")
         yield program.live(".data", State)
+
+
+def attached() -> list[str]:
+    """The names of the schedulers that are attached below the one of the host."""
+    return [file.read_text().strip() for file in Path("/sys/kernel/sched_ext/root/sub").glob("*/ops")]
 
 
 def _compiled(folder: Path) -> Path:

@@ -47,7 +47,7 @@ from agentcgroup.trace.kill_log import KillRecord
 
 SESSION = "s1"
 
-_names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", fullmatch=True)
+_names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", fullmatch=True).filter(lambda name: SESSION not in name)
 _sizes = st.integers(0, SIZE_MAX)
 _maybe = st.none() | _sizes
 _seconds = st.floats(0, 1e9)

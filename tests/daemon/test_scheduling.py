@@ -13,7 +13,7 @@ import pytest
 from agentcgroup.kernel.scx import POLICY
 from agentcgroup.trace.reader import read_trace
 from agentcgroup.trace.records import Action
-from bench.above import NAME, above
+from bench.above import NAME, above, attached
 from tests.daemon.daemons import Daemons, Process, until
 from tests.run.running import agent, start
 
@@ -95,28 +95,26 @@ def test_sessions_share_the_scheduler_of_the_daemon(daemons: Daemons, tmp_path: 
 
 @pytest.mark.kernel
 def test_below_another_scheduler_each_session_has_one_of_its_own(daemons: Daemons, tmp_path: Path) -> None:
-    below = Path("/sys/kernel/sched_ext/root/sub")
-    seen: list[list[str]] = []
     with above() as other:
         daemon = daemons.start(OURS)
         assert daemons.ask("status")["scheduler"] == "sched_ext"
 
-        def attached(count: int) -> bool:
-            return len([path for path in below.iterdir() if (path / "ops").exists()]) == count
-
         def meanwhile() -> None:
-            asyncio.run(until(lambda: attached(2), 20))
-            seen.append(sorted((path / "ops").read_text().strip() for path in below.iterdir()))
+            asyncio.run(until(lambda: attached() == ["agentcgroup"] * 2, 20))
+            other.ending = next(each for each in other.below if each)
+            asyncio.run(until(lambda: attached() == ["agentcgroup"], 20))
+            asyncio.run(until(lambda: f"{NAME} has its tasks" in daemons.log))
+            assert daemons.ask("status")["scheduler"] == "sched_ext"
 
         for folder, stdout, stderr in two_sessions(daemons, tmp_path, daemon, meanwhile):
             assert int(stdout.splitlines()[0]) == POLICY
             assert noted(folder) == ["sched_ext: the scheduler of agentcgroup, held by the daemon, divides the CPU"]
             assert "cpu.weight alone" not in stderr
-        assert seen == [["agentcgroup", "agentcgroup"]]
-        asyncio.run(until(lambda: attached(0)))
+        asyncio.run(until(lambda: attached() == []))
         assert other.exit_kind == 0
     asyncio.run(until(lambda: daemons.ask("status")["scheduler"] == "default"))
     assert f"the scheduler above has ended: {NAME}" in daemons.ask("status")["scheduler_why"]
+    assert daemons.log.count("the kernel ended the scheduler of") == 1
 
 
 @pytest.mark.kernel

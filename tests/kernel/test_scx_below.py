@@ -13,7 +13,7 @@ import pytest
 
 from agentcgroup.kernel.libbpf import BpfError
 from agentcgroup.kernel.scx import Enabled, Scheduler, enabled
-from bench.above import NAME, State, above
+from bench.above import NAME, State, above, attached
 from tests.kernel.governed import call_of, cpus, governed, session_cgroup, used_us, wait_until
 
 pytestmark = pytest.mark.kernel
@@ -120,11 +120,25 @@ def test_a_killed_loader_takes_only_ours_along(session: Path, other: State) -> N
     call = call_of(session, "one")
     governed(call)
     assert goes_on(call)
-    before = other.queued
+    assert attached() == ["agentcgroup"]
     loader.send_signal(signal.SIGKILL)
     loader.wait()
-    assert wait_until(lambda: other.queued > before + 5)  # its own task now
+    assert wait_until(lambda: attached() == [])
     assert goes_on(call)
+    assert other.exit_kind == 0
+
+
+def test_one_that_is_ended_goes_alone_and_says_why(session: Path, other: State) -> None:
+    call = call_of(session, "one")
+    with Scheduler(session) as scheduler:
+        scheduler.add(session)
+        governed(call)
+        assert goes_on(call)
+        other.ending = session.stat().st_ino
+        assert wait_until(lambda: scheduler.ended() is not None)
+        assert f"enough of {session.stat().st_ino}" in str(scheduler.ended())
+        assert goes_on(call)
+    assert enabled() == Enabled(NAME, open=True)
     assert other.exit_kind == 0
 
 

@@ -96,8 +96,10 @@ def test_calls_that_each_fit_but_together_do_not(tmp_path: Path, policy: str) ->
 
 
 def test_calls_that_grow_late_are_frozen_in_turn(tmp_path: Path) -> None:
-    source = together(4, 100, 2).replace("import time; x", "import time; time.sleep(6); x")
-    ran = run(tmp_path, agent(tmp_path, source), "--memory", "400m")
+    late = 'import os, time; time.sleep(max(0, float(os.environ["AT"]) - time.time())); x'
+    source = together(4, 100, 2).replace("import time; x", late)
+    at = 'os.environ["AT"] = str(time.time() + 12)  # all at once, however slowly they start'
+    ran = run(tmp_path, agent(tmp_path, f"        {at}\n{source}"), "--memory", "400m")
     assert ran.status == 0
     assert ran.outcomes.count(Outcome.OK) >= 3, (ran.stdout, actions(ran))  # all four, but for an unlucky moment
     frozen = {action.call for action in actions(ran, "freeze")}

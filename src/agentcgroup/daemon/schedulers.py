@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,11 +51,13 @@ class ForHost:
 class ForEach:
     """One for each session, attached below ``above``, which divides the CPU among the sessions and everybody else.
 
-    Each is loaded in a thread: until then, and should that fail, ``above`` has the session's tasks.
+    Each is loaded in a thread: until then, and should that fail, ``above`` has the session's tasks. ``lost`` is called
+    when the kernel has ended one while others go on.
     """
 
-    def __init__(self, above: str) -> None:
+    def __init__(self, above: str, lost: Callable[[], None]) -> None:
         self._above = above
+        self._lost = lost
         self._coming: dict[Path, asyncio.Task[None]] = {}
         self._held: dict[Path, Scheduler] = {}
 
@@ -75,9 +78,12 @@ class ForEach:
     def end(self) -> End | None:
         """Why none is governed any more; None while they may be. One that fails alone is logged."""
         for session, scheduler in list(self._held.items()):
-            if (end := scheduler.ended()) is not None:
+            if (end := scheduler.ended()) is None:
+                continue
+            if session.exists():  # else it went with its cgroup
                 _log.warning("the kernel ended the scheduler of %s (%s): %s has its tasks", session, end, self._above)
-                self.remove(session)
+            self.remove(session)
+            self._lost()
         other = enabled()
         if other is not None and other.open:
             return None

@@ -82,11 +82,15 @@ class Scheduling:
     async def _attach(self) -> ForHost | ForEach:
         if (other := enabled()) is not None and other.open:
             _log.info("the sched_ext scheduler %s is enabled: ours is attached below it, to each session", other.name)
-            return ForEach(other.name)
+            return ForEach(other.name, self._lost)
         return ForHost(await asyncio.to_thread(Scheduler))
 
     def _scheduler_of(self, leaf: Path) -> Scheduler | None:
         return None if self._held is None else self._held.of(leaf)
+
+    def _lost(self) -> None:
+        if self.brake is not None:
+            self.brake.lost()
 
     def _look(self) -> None:
         end = None if self._held is None else self._held.end()

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from agentcgroup.kernel import btf
@@ -14,6 +15,7 @@ from agentcgroup.kernel.bpf import FOLDER, BpfObject
 from hatch_build import find_clang
 
 NAME = "bench_above"  # as the kernel shows it
+_OBJECT = "above.bpf.o"
 _SOURCE = Path(__file__).parent / "bpf" / "above.bpf.c"
 
 
@@ -49,7 +51,7 @@ def above(*, open: bool = True) -> Iterator[State]:
 
     SystemExit without clang, which compiles it; BpfError when the kernel does not take it.
     """
-    with tempfile.TemporaryDirectory() as folder, BpfObject(_compiled(Path(folder))) as program:
+    with BpfObject(Path(_compiled().name) / _OBJECT) as program:
         operations = program.initial("above_ops", _Operations)
         operations.flags |= btf.enum_value(btf.read(), "scx_ops_flags", "SCX_OPS_SWITCH_PARTIAL")
         if not open:
@@ -64,10 +66,13 @@ def attached() -> list[str]:
     return [file.read_text().strip() for file in Path("/sys/kernel/sched_ext/root/sub").glob("*/ops")]
 
 
-def _compiled(folder: Path) -> Path:
+@cache
+def _compiled() -> tempfile.TemporaryDirectory[str]:
+    """The folder with the object, which is removed at the end of the process."""
     clang = find_clang()
     if clang is None:
         raise SystemExit("clang is needed to compile another scheduler: apt-get install clang")
-    result = folder / "above.bpf.o"
+    folder = tempfile.TemporaryDirectory()
+    result = Path(folder.name) / _OBJECT
     subprocess.run([clang, "@flags", f"-I{FOLDER}", "-c", _SOURCE.resolve(), "-o", result], check=True, cwd=FOLDER)
-    return result
+    return folder

@@ -196,15 +196,17 @@ def throughput(rounds: int, seconds: float) -> dict[str, list[float]]:
 
     burned: dict[str, list[float]] = {arm: [] for arm in ARMS}
     with Tree(None) as tree:
-        places = _burning(tree)
+        places, stop = _burning(tree), tree.root / "cgroup.freeze"
         # Under sched_ext from the start: while no scheduler is attached the kernel's own has them.
         with running([spawn("sched", place, count(number)) for number, place in enumerate(places)]):
             for number in range(rounds):
                 for arm in random.sample(ARMS, len(ARMS)):
+                    stop.write_text("1")  # so that loading does not take for ever
                     with governing(arm, tree.root) as scheduler:
                         if scheduler is not None:
                             for place in places:
                                 scheduler.add(place.parents[1])
+                        stop.write_text("0")
                         time.sleep(_SETTLE_S)
                         before, begun = sum(counts), time.monotonic()
                         time.sleep(seconds)

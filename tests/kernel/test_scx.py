@@ -112,7 +112,7 @@ def test_a_killed_loader_leaves_nothing_and_its_tasks_run_on(session: Path) -> N
     assert loader.stdout.readline() == "on\n"
     burner(session, "a")
     assert wait_for("enabled")
-    with pytest.raises(BpfError, match=r"another sched_ext scheduler \(agentcgroup\) is enabled"):
+    with pytest.raises(BpfError, match=r"another sched_ext scheduler \(agentcgroup\) is enabled.*; have a daemon"):
         Scheduler()
     loader.send_signal(signal.SIGKILL)
     loader.wait()

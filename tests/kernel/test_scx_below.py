@@ -94,6 +94,18 @@ def test_it_slows_and_holds_and_limits(session: Path, other: State) -> None:
     assert goes_on(one)
 
 
+def test_cpu_max_of_the_session_counts_as_it_was(session: Path, other: State) -> None:
+    (session / "cpu.max").write_text("30000 100000")
+    governed(call_of(session, "one"))
+    with Scheduler(session) as scheduler:
+        scheduler.add(session)
+        assert cpus(session, 3) == pytest.approx(0.30, abs=0.06)
+        (session / "cpu.max").write_text("max 100000")
+        assert cpus(session, 2) == pytest.approx(0.30, abs=0.06)  # the kernel tells a change to the one above
+        assert scheduler.ended() is None
+    assert other.passed_on > 0
+
+
 def test_who_lets_none_in_is_named(session: Path) -> None:
     with above(open=False):
         assert enabled() == Enabled(NAME, open=False)

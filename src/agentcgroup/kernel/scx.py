@@ -42,6 +42,8 @@ from agentcgroup.kernel.libbpf import BpfError, Obstacle
 POLICY = 7  # SCHED_EXT, include/uapi/linux/sched.h
 _SYSFS = Path("sys/kernel/sched_ext")  # below the root directory
 NAME = "agentcgroup"  #: of our scheduler, as the kernel shows it
+OTHER_FIX = "end that one, or run one that lets others attach below it (sub_attach, Linux 7.3)"
+OURS_FIX = "have a daemon hold it for all sessions (agentcgroup daemon --set scheduler=sched_ext)"
 _OPS = "agentcgroup_ops"
 _HOST, _BELOW = "sched", "below"  # objects
 
@@ -160,9 +162,8 @@ def check(root: Path = Path("/"), *, below: bool = True) -> str:
     if other.open and below:
         return _BELOW
     closed = "" if other.open else " and lets none attach below it"
-    raise BpfError(
-        Obstacle.REFUSED, f"another sched_ext scheduler ({other.name}) is enabled{closed}", "end that one first"
-    )
+    fix = OURS_FIX if other.name == NAME else OTHER_FIX
+    raise BpfError(Obstacle.REFUSED, f"another sched_ext scheduler ({other.name}) is enabled{closed}", fix)
 
 
 class Scheduler(Closing):
@@ -173,16 +174,17 @@ class Scheduler(Closing):
     """
 
     def __init__(self, place: Path | None = None) -> None:
-        self._object = BpfObject(check(below=place is not None))
+        kind = check(below=place is not None)
+        self._object = BpfObject(kind)
         self.above = ""  # the name of the scheduler that ours is attached below
         try:
             blob, operations = btf.read(), self._object.initial(_OPS, _Operations)
             flags = ["SCX_OPS_ENQ_LAST"]
-            if self._object.name.startswith(_BELOW) and place is not None:
+            if kind == _BELOW and place is not None:
                 other = enabled()
                 self.above = other.name if other else "?"
                 operations.sub_cgroup_id = place.stat().st_ino
-                self._told_limits = False
+                self._told_limits = False  # of those below, but not of that of the place itself
             else:
                 flags.append("SCX_OPS_SWITCH_PARTIAL")
                 members = btf.layouts(blob, ["sched_ext_ops"])["sched_ext_ops"].members
@@ -195,7 +197,7 @@ class Scheduler(Closing):
             self._object.attach_operations(_OPS)
             self._live = self._object.live(".data", _State)
             if (end := self.ended()) is not None:  # the one above had the last word
-                raise BpfError(Obstacle.REFUSED, f"{self.above} does not let it attach below ({end})", "end that one")
+                raise BpfError(Obstacle.REFUSED, f"{self.above} does not let it attach below ({end})", OTHER_FIX)
         except BaseException:
             self._object.close()
             raise

@@ -12,7 +12,6 @@ from agentcgroup.kernel.features.feature import Feature, effective_capabilities,
 
 _CAP_SYS_ADMIN = 1 << 21
 _SCHED_EXT_FIX = "use Linux 6.12 or newer built with CONFIG_SCHED_CLASS_EXT=y, or the lab"
-_OTHER_FIX = "end that one, or run one that lets others attach (sub_attach, Linux 7.3)"
 _SCHEDULER = "dividing the CPU, and slowing a call, in the scheduler (--scheduler sched_ext, --enforcer scx)"
 _ENABLES = "programs of ours in the kernel, for all rows below"
 
@@ -49,7 +48,7 @@ def sched_ext(root: Path) -> Feature:
     if other.open:
         return Feature("sched-ext", True, f"{other.name} is enabled, and lets ours attach below it", enables)
     return Feature(
-        "sched-ext", False, f"{other.name} is enabled, and lets none attach below it", enables, "end that one"
+        "sched-ext", False, f"{other.name} is enabled, and lets none attach below it", enables, scx.OTHER_FIX
     )
 
 

@@ -12,21 +12,22 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from agentcgroup.controller.calls import Call, Calls
+from agentcgroup.controller.calls import Calls
 from agentcgroup.controller.clients import Clients
 from agentcgroup.controller.command import Command
 from agentcgroup.controller.decider import Decider
 from agentcgroup.controller.host import Ground
 from agentcgroup.controller.launch import fork
+from agentcgroup.controller.looks import Looks
 from agentcgroup.controller.moving import Mover
 from agentcgroup.controller.opening import budget_variables, client_config, session_start
 from agentcgroup.controller.pool import LeafPool
+from agentcgroup.controller.removals import Removals
 from agentcgroup.controller.sampler import Sampler, UncaughtWatch, file_ids
 from agentcgroup.controller.sentry import Sentry
 from agentcgroup.controller.server import Server
 from agentcgroup.controller.settings import Settings
 from agentcgroup.controller.usage import session_usage
-from agentcgroup.domain.leaf import Leaf, ProcessLeaf, process_table
 from agentcgroup.errors import CgroupError, HostError
 from agentcgroup.kernel import process
 from agentcgroup.model import Limits, Usage
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from agentcgroup.controller.tracking import Tracking
 
 _CLIENTS_LEAVE_WITHIN_S = 2.0  # at the end, for clients to report the calls that were stopped
-_TRACK_EVERY_S = 0.1
-_SILENT_CALLS_EVERY_S = 0.5
 _FOLLOW_AFTER_S = 0.05
 _CAUGHT_WITHIN_S = 0.5  # at the end, for what came past the clients just then
 _DETECT_AFTER_S = 0.3
@@ -104,8 +103,6 @@ class Session:
         self._trace = trace
         self._spool = SampleSpool(trace.folder)
         self._loop = asyncio.get_running_loop()
-        self._removals: list[Leaf] = []
-        self._journal_read = 0
         self._control: Control | None = None
         self._onlooker: Onlooker | None = None
         self._tracking: Tracking | None = None
@@ -158,9 +155,7 @@ class Session:
             if (governed := self._control or self._onlooker) is not None:
                 self._decider.start(governed)
             self._loop.call_later(_FOLLOW_AFTER_S, self._load_tracking)
-            self._track()
-            self._look_for_silent_calls()
-            self._sample()
+            self._looks.start()
             self._loop.call_later(_LOAD_AHEAD_S, _load_ahead)
             wait_status = await self._until_ended()
         finally:
@@ -202,9 +197,10 @@ class Session:
         """Everything that clients talk to."""
         settings, ground = self._settings, self._ground
         limits = Limits() if ground.tree is None else ground.tree.limits_of_a_call
+        removals = Removals()
         self._calls = Calls(
             trace=self._trace,
-            finished=self._take_away,
+            finished=lambda call: removals.take(call.leaf),
             timeout_s=settings.call_timeout_s,
             keep_background_s=settings.keep_background_s,
         )
@@ -221,6 +217,16 @@ class Session:
         self._server = Server(ground.run.socket, self._clients, self._loop)
         self._sampler = Sampler(
             self._spool, ground.tree, lambda: self._calls.running.values(), self._agent_pids, ground.counts_memory
+        )
+        self._looks = Looks(
+            ground,
+            self._calls,
+            self._clients,
+            self._sampler,
+            self._watch,
+            self._trace,
+            sample_hz=settings.sample_hz,
+            over=self._command.ended.done,
         )
         self._pool.prime()
 
@@ -330,55 +336,9 @@ class Session:
             return False
         return True
 
-    def _take_away(self, call: Call) -> None:
-        """Remove the domain of a call that has ended; the kernel may need a moment after the last exit."""
-        try:
-            call.leaf.remove()
-        except CgroupError:
-            self._loop.call_later(0.01, self._retry_removals)
-            self._removals.append(call.leaf)
-
-    def _retry_removals(self) -> None:
-        pending, self._removals = self._removals, []
-        for leaf in pending:
-            try:
-                leaf.remove()
-            except CgroupError:
-                self._removals.append(leaf)
-        if self._removals:
-            self._loop.call_later(0.05, self._retry_removals)
-
     def _terminate(self, reason: str) -> None:
         """An operator ends the session."""
         self._command.end()
-
-    def _track(self) -> None:
-        """Without cgroups a call is what was seen below its client: look often, whether or not samples are wanted."""
-        if self._command.ended.done():
-            return
-        leaves = [call.leaf for call in self._calls.running.values() if isinstance(call.leaf, ProcessLeaf)]
-        if leaves:
-            table = process_table()
-            for leaf in leaves:
-                leaf.look(table)
-        self._loop.call_later(_TRACK_EVERY_S * (1 if self._ground.tree is None else 10), self._track)
-
-    def _look_for_silent_calls(self) -> None:
-        if not self._command.ended.done():
-            self._read_journal()
-            self._clients.look_for_silent_calls()
-            self._loop.call_later(_SILENT_CALLS_EVERY_S, self._look_for_silent_calls)
-
-    def _sample(self) -> None:
-        """One sample of everything, then again at the next multiple of the period."""
-        if not self._settings.sample_hz or self._command.ended.done():
-            return
-        self._loop.call_later(1 / self._settings.sample_hz, self._sample_now)
-
-    def _sample_now(self) -> None:
-        self._sampler.tick()
-        self._look_for_uncaught()
-        self._sample()
 
     def _agent_pids(self) -> set[int]:
         """What runs in the session and in no call."""
@@ -388,20 +348,6 @@ class Session:
         pids = {self._command.pid, *process.descendants(self._command.pid)}
         return pids.difference(*(call.leaf.pids() for call in self._calls.running.values()))
 
-    def _look_for_uncaught(self) -> None:
-        for command in self._watch.look(sorted(self._agent_pids())):
-            self._trace.uncaught(command)
-
-    def _read_journal(self) -> None:
-        """Calls that clients could not tell us of in time, from the journal; read whole again when it has grown."""
-        try:
-            size = self._ground.run.journal.stat().st_size
-        except FileNotFoundError:
-            return
-        if size > self._journal_read:
-            self._journal_read = size
-            self._clients.read_journal(self._ground.run.journal.read_bytes())
-
     async def _finish(self) -> None:
         """COMMAND has ended: end the calls, the agent's own leftovers, and everything that serves them."""
         await self._hear_out()
@@ -410,8 +356,7 @@ class Session:
         if self._clients.shells is not None:
             self._clients.shells.release()
         await self._calls.end_all(_CLIENTS_LEAVE_WITHIN_S)
-        self._look_for_uncaught()
-        self._read_journal()
+        self._looks.last()
         self._clients.close_journal()
         await self._calls.end_all(0.1)
         if self._ground.tree is None:

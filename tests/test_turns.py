@@ -1,4 +1,4 @@
-"""Several runs share the tests (`--turns`): each file is run by one of them, and none is left out."""
+"""Which tests a run has: several share them (`--turns`), each file is run by one of them, and none is left out."""
 
 from __future__ import annotations
 
@@ -23,3 +23,13 @@ def test_runs_that_share_the_tests_run_each_file_once(tmp_path: Path) -> None:
     said = [run.communicate(timeout=60)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said  # a file that ran twice fails in mkdir
     assert sorted(path.name for path in ran.iterdir()) == [f"{name}{n}" for name in "abcde" for n in (1, 2)]
+
+
+def test_a_run_for_the_kernels_tests_imports_no_others(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text("def test_one(): ...  # not marked, but it says mark.kernel\n")
+    (tmp_path / "test_two.py").write_text("raise RuntimeError('it is imported')\n")
+    line = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "--noconftest"]
+    line += ["--rootdir", str(tmp_path), "--require-kernel", str(tmp_path)]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout

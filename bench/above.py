@@ -53,7 +53,7 @@ def above(*, open: bool = True) -> Iterator[State]:
     """
     with BpfObject(Path(_compiled().name) / _OBJECT) as program:
         operations = program.initial("above_ops", _Operations)
-        operations.flags |= btf.enum_value(btf.read(), "scx_ops_flags", "SCX_OPS_SWITCH_PARTIAL")
+        operations.flags |= btf.enum_values(btf.read(), "scx_ops_flags", "SCX_OPS_SWITCH_PARTIAL")[0]
         if not open:
             operations.callbacks[4] = None
         program.load()

@@ -3,9 +3,12 @@
 Every round measures all arms in random order: `default` is cpu.weight under the kernel's scheduler, `sched` the same
 weights under ours, `below` the same under ours attached below another one, which lets it have all CPUs (bench/above.py;
 Linux 7.3). What burners get done depends most on how fast the machine is at the moment, so that is measured apart: one
-set of burners runs on while the arms take turns every few seconds. Needs a kernel with sched_ext, so:
+set of burners is put under ours, which is attached all the time, and back under the kernel's own (ours has only tasks
+with the policy SCHED_EXT), in pairs of seconds in random order. Needs a kernel with sched_ext, so:
 
     agentcgroup lab run --memory 1g --timeout 30m -- .venv/bin/python -m bench.scheduler [--rounds 10] [--seconds 4]
+
+With ``--throughput`` only the latter.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from types import TracebackType
 from typing import Self
 
 from agentcgroup.kernel.hierarchy import unified_mounts
-from agentcgroup.kernel.scx import Counters, Scheduler, join
+from agentcgroup.kernel.scx import Counters, Scheduler, join, leave
 from bench.above import above
 from bench.statistics import interval, quantile
 
@@ -36,6 +39,8 @@ _FLAT = {"one": (100, {"a": 100}), "two": (200, {"a": 100}), "three": (300, {"a"
 _TREE = {"one": (100, {"a": 100, "b": 200}), "two": (200, {"a": 100, "b": 100, "c": 100})}
 _BURNERS = 16
 _SETTLE_S = 1.0
+_PAIRS = 60  # of throughput, for each arm
+_PAIR_SETTLE_S, _PAIR_S = 0.2, 1.0
 _NAP_S = 0.01
 
 
@@ -180,8 +185,8 @@ def _burning(tree: Tree) -> list[Path]:
     return [tree.call(name, "a") for name in names]
 
 
-def throughput(rounds: int, seconds: float) -> dict[str, list[float]]:
-    """What the burners get done under each arm, in each round: rounds of a loop per second."""
+def throughput(arm: str) -> list[tuple[float, float]]:
+    """What burners get done (rounds of a loop per second) under ``arm`` and, in turns, under the default."""
     shared = mmap.mmap(-1, 8 * _BURNERS)
     counts = (ctypes.c_uint64 * _BURNERS).from_buffer(shared)
 
@@ -194,25 +199,23 @@ def throughput(rounds: int, seconds: float) -> dict[str, list[float]]:
 
         return work
 
-    burned: dict[str, list[float]] = {arm: [] for arm in ARMS}
-    with Tree(None) as tree:
-        places, stop = _burning(tree), tree.root / "cgroup.freeze"
-        # Under sched_ext from the start: while no scheduler is attached the kernel's own has them.
-        with running([spawn("sched", place, count(number)) for number, place in enumerate(places)]):
-            for number in range(rounds):
-                for arm in random.sample(ARMS, len(ARMS)):
-                    stop.write_text("1")  # so that loading does not take for ever
-                    with governing(arm, tree.root) as scheduler:
-                        if scheduler is not None:
-                            for place in places:
-                                scheduler.add(place.parents[1])
-                        stop.write_text("0")
-                        time.sleep(_SETTLE_S)
-                        before, begun = sum(counts), time.monotonic()
-                        time.sleep(seconds)
-                        burned[arm].append((sum(counts) - before) / (time.monotonic() - begun))
-                print(f"throughput {number + 1}/{rounds}", file=sys.stderr, flush=True)
-    return burned
+    def done(put: Callable[[int], None]) -> float:
+        for pid in pids:
+            put(pid)
+        time.sleep(_PAIR_SETTLE_S)
+        before, begun = sum(counts), time.monotonic()
+        time.sleep(_PAIR_S)
+        return (sum(counts) - before) / (time.monotonic() - begun)
+
+    pairs = []
+    with Tree(None) as top, governing(arm, top.root) as scheduler, Tree(scheduler, top.root) as tree:
+        pids = [spawn("default", place, count(number)) for number, place in enumerate(_burning(tree))]
+        with running(pids):
+            for number in range(_PAIRS):
+                both = {put: done(put) for put in random.sample((join, leave), 2)}
+                pairs.append((both[join], both[leave]))
+                print(f"throughput of {arm}: pair {number + 1}/{_PAIRS}", file=sys.stderr, flush=True)
+    return pairs
 
 
 @contextmanager
@@ -238,9 +241,9 @@ def measure(arm: str, seconds: float) -> tuple[Round, Counters | None]:
         return Round(arm, flat, tree, late), scheduler.counters() if scheduler else None
 
 
-def table(rounds: Sequence[Round], burned: dict[str, list[float]]) -> str:
+def table(rounds: Sequence[Round]) -> str:
     """All arms, and how they compare."""
-    lines = [f"{'arm':<8} {'n':>3}  {'share error, pp':>16} {'in a tree':>10}  {'wake p50':>9} {'p99':>8} ms  burned/s"]
+    lines = [f"{'arm':<8} {'n':>3}  {'share error, pp':>16} {'in a tree':>10}  {'wake p50':>9} {'p99':>8} ms"]
     tails: dict[str, list[float]] = {}
     for arm in ARMS:
         own = [each for each in rounds if each.arm == arm]
@@ -249,12 +252,10 @@ def table(rounds: Sequence[Round], burned: dict[str, list[float]]) -> str:
         lines.append(
             f"{arm:<8} {len(own):>3}  {quantile([e.flat_error for e in own], 0.5):>16.2f} "
             f"{quantile([e.tree_error for e in own], 0.5):>10.2f}  {quantile(late, 0.5):>9.2f} "
-            f"{quantile(late, 0.99):>8.2f}     {quantile(burned[arm], 0.5):,.0f}"
+            f"{quantile(late, 0.99):>8.2f}"
         )
     lines.append(ratio("wake-up p99, default over sched", tails["default"], tails["sched"]))
     lines.append(ratio("wake-up p99, below over sched", tails["below"], tails["sched"]))
-    lines.append(ratio("throughput, sched over default", burned["sched"], burned["default"]))
-    lines.append(ratio("throughput, below over sched", burned["below"], burned["sched"]))
     return "\n".join(lines)
 
 
@@ -270,19 +271,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    parser.add_argument("--throughput", action="store_true", help="only what burners get done")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args(arguments)
     found: list[Round] = []
-    for number in range(chosen.rounds):
+    for number in range(0 if chosen.throughput else chosen.rounds):
         for arm in random.sample(ARMS, len(ARMS)):
             measured, counters = measure(arm, chosen.seconds)
             found.append(measured)
             print(f"{number + 1}/{chosen.rounds} {arm} {counters or ''}", file=sys.stderr, flush=True)
-    burned = throughput(2 * chosen.rounds, chosen.seconds)
+    burned = {arm: throughput(arm) for arm in ARMS if arm != "default"}
     if chosen.json:
         print(json.dumps({"rounds": [asdict(each) for each in found], "burned": burned}))
-    else:
-        print(table(found, burned))
+        return
+    if found:
+        print(table(found))
+    for arm, pairs in burned.items():
+        own, default = zip(*pairs, strict=True)
+        print(ratio(f"throughput, {arm} over default, {len(pairs)} pairs", own, default))
 
 
 if __name__ == "__main__":

@@ -248,7 +248,7 @@ def test_operations_are_linked_by_our_own_code_and_end_with_the_link(cgroup: Cgr
         programs = {name: sched.descriptor(f"sched_{name}") for name in members if f"sched_{name}" in sched.programs}
         value = bytearray(struct_ops.value_of(blob, "sched_ext_ops", programs))
         data = btf.layouts(blob, ["bpf_struct_ops_sched_ext_ops"])["bpf_struct_ops_sched_ext_ops"].members["data"]
-        partial = btf.enum_value(blob, "scx_ops_flags", "SCX_OPS_SWITCH_PARTIAL")
+        (partial,) = btf.enum_values(blob, "scx_ops_flags", "SCX_OPS_SWITCH_PARTIAL")
         for name, content in (("name", b"test"), ("flags", partial.to_bytes(8, "little"))):
             start = data.offset + members[name].offset
             value[start : start + len(content)] = content

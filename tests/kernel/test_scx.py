@@ -141,10 +141,10 @@ def test_what_the_kernel_ejects_is_told_with_its_reason(session: Path) -> None:
 @pytest.mark.kernel
 def test_enums_are_read_from_the_running_kernel() -> None:
     blob = btf.read()
-    assert btf.enum_value(blob, "scx_ops_flags", "SCX_OPS_SWITCH_PARTIAL") == 8
-    assert btf.enum_value(blob, "scx_dsq_id_flags", "SCX_DSQ_LOCAL") >> 63 == 1
+    assert btf.enum_values(blob, "scx_ops_flags", "SCX_OPS_SWITCH_PARTIAL", "SCX_OPS_ENQ_LAST") == (8, 2)
+    assert btf.enum_values(blob, "scx_dsq_id_flags", "SCX_DSQ_LOCAL")[0] >> 63 == 1
     with pytest.raises(HostError, match="SCX_NO_SUCH_THING"):
-        btf.enum_value(blob, "scx_ops_flags", "SCX_NO_SUCH_THING")
+        btf.enum_values(blob, "scx_ops_flags", "SCX_NO_SUCH_THING")
 
 
 @pytest.mark.kernel

@@ -236,9 +236,7 @@ def test_a_task_that_waits_shows_nowhere_as_stopped(session: Path, scheduler: Sc
     assert os.sched_getscheduler(process.pid) == 7
 
 
-def test_a_kernel_that_does_not_tell_of_cpu_max_is_asked_when_a_session_is_added(
-    session: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kernel_that_does_not_tell_of_cpu_max_is_asked(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As before Linux 6.17: the callback is left out, so that the kernel takes the scheduler."""
     found = btf.layouts
 
@@ -256,3 +254,9 @@ def test_a_kernel_that_does_not_tell_of_cpu_max_is_asked_when_a_session_is_added
         assert cpus(call, 2) == pytest.approx(0.20, abs=0.05)
         (session / "cpu.max").write_text("max 100000")
         assert cpus(call, 1) < 0.3  # it does not hear of it
+        scheduler.refresh()
+        assert cpus(call, 1) > 0.5
+        (session / "cpu.max").write_text("20000 100000")
+        scheduler.remove(session)
+        scheduler.refresh()
+        assert cpus(call, 1) > 0.5

@@ -89,9 +89,9 @@ def report(case: str, what: str, measured: float, model: float, unit: str) -> No
     print(f"\nMODEL {case}: {what}: measured {measured:.2f} {unit}, model {model:.2f} {unit}, error {error}")
 
 
-def fits(measured_s: float, model_s: float) -> bool:
+def fits(measured_s: float, model_s: float, slower: float = 3) -> bool:
     """Whether a time is what the model says, on a machine that may be slow and not fast."""
-    return model_s / 1.5 < measured_s < 3 * model_s + 1
+    return model_s / 1.5 < measured_s < slower * model_s + 1
 
 
 def seconds(call: Call) -> float:
@@ -153,4 +153,4 @@ def test_two_that_compete_under_the_ladder(tmp_path: Path) -> None:
     report("two compete", "calls that lived", lived, sum(call.ending is Ending.OK for call in result.calls), "")
     report("two compete", "time of both", makespan, result.makespan_s, "s")
     assert lived >= 1
-    assert fits(makespan, result.makespan_s)
+    assert fits(makespan, result.makespan_s, slower=6)

@@ -47,12 +47,23 @@ def test_the_agent_and_its_calls_are_governed_and_nothing_stays_behind(tmp_path:
 
 @pytest.mark.kernel
 def test_below_a_scheduler_that_lets_it_in_it_is_attached_to_the_session(tmp_path: Path) -> None:
+    source = f"""
+        sh({POLICY_OF!r})
+        root = next(line.split()[1] for line in open("/proc/mounts") if line.split()[2] == "cgroup2")
+        session = root + os.path.dirname(open("/proc/self/cgroup").read().rpartition("0::")[2].strip())
+        open(session + "/cpu.max", "w").write("10000 100000")
+        time.sleep(2)  # looks come once a second
+        until, used_s = time.monotonic() + 2, time.process_time()
+        while time.monotonic() < until: pass
+        print("used", time.process_time() - used_s)
+    """
     with above() as other:
-        ran = run(tmp_path, agent(tmp_path, f"sh({POLICY_OF!r})"), "--scheduler", "sched_ext")
+        ran = run(tmp_path, agent(tmp_path, source), "--scheduler", "sched_ext")
         assert other.passed_on > 0
         assert other.exit_kind == 0
         assert enabled() == Enabled(NAME, open=True)
     assert str(shown(ran)[0][2]).strip() == str(POLICY)
+    assert float(ran.stdout.rpartition("used")[2]) < 0.5, "of two seconds"
     assert ran.outcomes == [Outcome.OK]
     assert noted(ran) == [f"sched_ext: the scheduler of agentcgroup, attached below {NAME}, divides the CPU"]
 

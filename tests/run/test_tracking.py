@@ -188,7 +188,9 @@ def test_each_agent_s_calls_are_known_by_their_signature(tmp_path: Path, name: s
 
 
 def test_one_that_began_before_the_tracker_is_caught_late(tmp_path: Path) -> None:
-    source = 'subprocess.run(["/bin/bash", "-c", "sleep 2; exit 0"])'
+    caught_now = f"grep -q {EXEC_TRACKER} trace/records.jsonl"
+    command = f"for n in $(seq 300); do {caught_now} && break; sleep 0.2; done; exit 0"
+    source = f'subprocess.run(["/bin/bash", "-c", {command!r}])'
     ran = run(tmp_path, agent(tmp_path, source), *PAST, "--sample-hz", "0")
     (call,) = caught(ran)
     assert call.outcome is Outcome.OK
@@ -196,11 +198,12 @@ def test_one_that_began_before_the_tracker_is_caught_late(tmp_path: Path) -> Non
 
 
 def test_a_fork_bomb_past_the_clients_is_gathered_and_ended(tmp_path: Path) -> None:
-    bomb = "bomb() { bomb | bomb & }; bomb; sleep 1.5; exit 3"
+    bomb = "bomb() { bomb | bomb & }; bomb; read -t 1.5; exit 3"  # read forks nothing: there may be no room to
     source = f"""
         {READY}
-        print("status", subprocess.run(["/bin/bash", "-c", {bomb!r}], stderr=subprocess.DEVNULL).returncode)
-        deadline = time.monotonic() + 20
+        shell = subprocess.Popen(["/bin/bash", "-c", {bomb!r}], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        print("status", shell.wait())
+        deadline = time.monotonic() + 60
         while len(open(f"/sys/fs/cgroup{{open('/proc/self/cgroup').read().strip()[3:]}}/cgroup.procs").readlines()) > 1:
             assert time.monotonic() < deadline
             time.sleep(0.1)

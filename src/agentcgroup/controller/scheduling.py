@@ -90,8 +90,11 @@ class Scheduling:
             self._scheduler = None
 
     def _look(self) -> None:
-        end = None if self._scheduler is None else self._scheduler.ended()
+        if self._scheduler is None:
+            return
+        end = self._scheduler.ended()
         if end is None:
+            self._scheduler.refresh()
             self._timer = self._loop.call_later(_LOOK_EVERY_S, self._look)
             return
         self._note(f"default: the kernel ended the scheduler of agentcgroup ({end})")

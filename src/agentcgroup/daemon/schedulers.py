@@ -1,7 +1,7 @@
 """The schedulers that the daemon holds (kernel/scx.py): one for the host, or, below that of another, one per session.
 
 Both are asked the same: ``add`` and ``remove`` a session by its cgroup, ``of`` for the scheduler that has a cgroup's
-tasks, ``end`` for why the kernel has it no longer, ``close``.
+tasks, ``end`` for why the kernel has it no longer, ``refresh`` for what the kernel does not tell, ``close``.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ class ForHost:
     def end(self) -> End | None:
         """Why none is governed any more; None while they are."""
         return self._scheduler.ended()
+
+    def refresh(self) -> None:
+        """See Scheduler."""
+        self._scheduler.refresh()
 
     def close(self) -> None:
         """Detach it."""
@@ -88,6 +92,11 @@ class ForEach:
         if other is not None and other.open:
             return None
         return End("the scheduler above has ended", self._above)
+
+    def refresh(self) -> None:
+        """See Scheduler."""
+        for scheduler in self._held.values():
+            scheduler.refresh()
 
     def close(self) -> None:
         """Detach them all."""

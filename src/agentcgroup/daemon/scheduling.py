@@ -93,8 +93,11 @@ class Scheduling:
             self.brake.lost()
 
     def _look(self) -> None:
-        end = None if self._held is None else self._held.end()
+        if self._held is None:
+            return
+        end = self._held.end()
         if end is None:
+            self._held.refresh()
             self._timer.start(_LOOK_EVERY_S)
             return
         brake = self.brake

@@ -125,16 +125,17 @@ def may_have(path: Path, name: str) -> bool:
     return False
 
 
-def enum_value(blob: bytes, enum: str, name: str) -> int:
-    """The value of ``name`` in the enum ``enum`` (of 32 or 64 bits); HostError when this kernel has it not."""
-    wanted, strings = (enum.encode(), name.encode()), _strings(blob)
-    for kind, members in _enums(blob, strings, wanted[0]):
-        size = _MEMBER_EXTRA[kind]
-        for start in range(0, len(members), size):
-            text, low, *high = struct.unpack_from("<III" if size == 12 else "<II", members, start)
-            if _string(strings, text) == wanted[1]:
-                return int(low | (high[0] << 32 if high else 0))
-    raise HostError(f"this kernel has no {name}", "use a newer one, such as `agentcgroup lab`")
+def enum_values(blob: bytes, enum: str, *names: str) -> tuple[int, ...]:
+    """The values of ``names`` in the enum ``enum`` (of 32 or 64 bits); HostError when this kernel lacks one."""
+    found: dict[str, int] = {}
+    strings = _strings(blob)
+    for kind, members in _enums(blob, strings, enum.encode()):
+        for text, low, *high in struct.iter_unpack("<III" if _MEMBER_EXTRA[kind] == 12 else "<II", members):
+            found[_string(strings, text).decode(errors="replace")] = low | (high[0] << 32 if high else 0)
+    for name in names:
+        if name not in found:
+            raise HostError(f"this kernel has no {name}", "use a newer one, such as `agentcgroup lab`")
+    return tuple(found[name] for name in names)
 
 
 def read() -> bytes:

@@ -177,6 +177,7 @@ class Scheduler(Closing):
         kind = check(below=place is not None)
         self._object = BpfObject(kind)
         self.above = ""  # the name of the scheduler that ours is attached below
+        self._asked: dict[Path, tuple[int, int, int] | None] = {}  # cpu.max of sessions, where the kernel tells of none
         try:
             blob, operations = btf.read(), self._object.initial(_OPS, _Operations)
             flags = ["SCX_OPS_ENQ_LAST"]
@@ -191,8 +192,8 @@ class Scheduler(Closing):
                 self._told_limits = "cgroup_set_bandwidth" in members
                 if not self._told_limits:  # before Linux 6.17
                     operations.cgroup_set_bandwidth = None
-            for flag in flags:
-                operations.flags |= btf.enum_value(blob, "scx_ops_flags", flag)
+            for flag in btf.enum_values(blob, "scx_ops_flags", *flags):
+                operations.flags |= flag
             self._object.load()
             self._object.attach_operations(_OPS)
             self._live = self._object.live(".data", _State)
@@ -205,14 +206,33 @@ class Scheduler(Closing):
     def add(self, session: Path) -> None:
         """The cgroup ``session`` is one; its tasks that have joined are governed from now on, until it is removed."""
         self._put("sessions", session, (1).to_bytes(4, sys.byteorder))
-        if not self._told_limits and (limit := _cpu_max(session)) is not None:
-            self._put("limits", session, bytes(limit))
-            self._live.limited = 1
+        if not self._told_limits:
+            self._ask(session)
 
     def remove(self, session: Path) -> None:
         """It is one no longer; for those of its tasks that have run, nothing changes. Nothing is done for one that is
         gone."""
+        self._asked.pop(session, None)
         self._delete("sessions", session)
+
+    def refresh(self) -> None:
+        """Take over a changed cpu.max of a session where the kernel tells of none: before Linux 6.17, and below another
+        scheduler. To be called about once a second; it reads two files for each such session."""
+        for session, known in list(self._asked.items()):
+            with suppress(OSError):  # it is gone
+                if _cpu_max(session) != known:
+                    self._ask(session)
+
+    def _ask(self, session: Path) -> None:
+        limit = self._asked[session] = _cpu_max(session)
+        if limit is None:
+            self._delete("limits", session)
+            return
+        quota_us, period_us, burst_us = limit
+        most_ns = max((quota_us + burst_us) * 1000, _PIECE_NS)
+        bucket = _Bucket(quota_us * _WHOLE_CPU // period_us, most_ns, 0, most_ns, time.monotonic_ns())
+        self._put("limits", session, bytes(bucket))
+        self._live.limited = 1
 
     def slow(self, cgroup: Path, share: float, seconds: float) -> None:
         """Leave ``cgroup`` at most ``share`` of one CPU, even of an idle one, for ``seconds`` or until ``release``.
@@ -282,16 +302,14 @@ def _descriptor(cgroup: Path) -> Iterator[bytes]:
         os.close(descriptor)
 
 
-def _cpu_max(cgroup: Path) -> _Bucket | None:
-    """cpu.max as a bucket; None: it has none. For kernels that do not tell their schedulers of it."""
+def _cpu_max(cgroup: Path) -> tuple[int, int, int] | None:
+    """Quota, period and burst of cpu.max (us); None: it has none. OSError when the cgroup is gone."""
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()
-    except FileNotFoundError:
+        burst = (cgroup / "cpu.max.burst").read_text()
+    except FileNotFoundError:  # without the controller
         return None
-    if quota == "max":
-        return None
-    most = max(int(quota) * 1000, _PIECE_NS)
-    return _Bucket(int(quota) * _WHOLE_CPU // int(period), most, 0, most, time.monotonic_ns())
+    return None if quota == "max" else (int(quota), int(period), int(burst))
 
 
 def join(pid: int) -> None:

@@ -21,6 +21,7 @@ class Looks:
     def __init__(self, done: Callable[[], None]) -> None:
         self._done = done
         self._awaited: set[Seat] = set()
+        self._owing: set[Seat] = set()  # have not reported since they were asked, and are not asked again until then
         self._timer = Timer(self._over)
 
     @property
@@ -29,11 +30,12 @@ class Looks:
         return self._timer.running
 
     def ask(self, seats: Iterable[Seat]) -> int:
-        """Ask those that matter most, unless they have just reported; how many."""
+        """Ask those that matter most, unless they have just reported or are about to; how many."""
         now_s = time.monotonic()
-        stale = [seat for seat in seats if now_s - seat.heard_s > _FRESH_S]
+        stale = [seat for seat in seats if now_s - seat.heard_s > _FRESH_S and seat not in self._owing]
         chosen = stale if len(stale) <= _MOST else heapq.nlargest(_MOST, stale, key=lambda seat: _weight(seat, now_s))
         self._awaited = set(chosen)
+        self._owing.update(chosen)
         self._timer.start(_WITHIN_S if chosen else 0.0)
         for seat in chosen:
             seat.send(Look())
@@ -41,6 +43,7 @@ class Looks:
 
     def heard(self, seat: Seat) -> None:
         """``seat`` has reported, or has left."""
+        self._owing.discard(seat)
         if seat in self._awaited:
             self._awaited.discard(seat)
             if not self._awaited and self.busy:

@@ -109,6 +109,7 @@ class JoinedDecider:
         self._ping = 0
         self._ping_sent_s = 0.0
         self._rest_s = _GATHER_S
+        self._rest_until_s = 0.0
         self._retry: asyncio.Task[None] | None = None
         self._retry_s = _RETRY_LEAST_S
         self._ever_joined = False
@@ -246,8 +247,8 @@ class JoinedDecider:
                 self._seen = message.seq
                 self._session.carry_out(message.actions)
                 self._report_timer.start_by(_GATHER_S)
-            case Look():
-                self._report()
+            case Look():  # of many that wait here, one is answered, and what clients ask comes in between
+                self._report_timer.start_by(self._rest_until_s - time.monotonic())
             case Pong(ping=self._ping):
                 self._answer_timer.cancel()
                 self._retry_s = _RETRY_LEAST_S
@@ -285,7 +286,9 @@ class JoinedDecider:
             self._link.send(codec.encode_report(report))
         if world.requests or len(self._undo) or self._held:
             self._tick_timer.start_by(_PING_EVERY_S)
-        self._rest_s = min(max(_GATHER_S, _REST * (time.thread_time() - begun)), _REST_MOST_S)
+        cost_s = time.thread_time() - begun
+        self._rest_s = min(max(_GATHER_S, _REST * cost_s), _REST_MOST_S)
+        self._rest_until_s = time.monotonic() + min(_REST * cost_s, _REST_MOST_S)
 
     def _next_ping(self) -> int | None:
         """A number to be answered, when the last one was and it is time to ask again."""

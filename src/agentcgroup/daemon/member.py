@@ -40,7 +40,7 @@ from agentcgroup.daemon.timer import Timer
 from agentcgroup.daemon.undo import Undo
 from agentcgroup.errors import HostError
 from agentcgroup.model import Priority
-from agentcgroup.policy.world import Began, Ended, Short, Signal, Stalled, Woken
+from agentcgroup.policy.world import Asked, Began, Ended, Short, Signal, Stalled, Woken
 from agentcgroup.trace.kill_log import KillRecord
 
 _SILENT_S = 2.0  # without an answer to a ping: the daemon hangs
@@ -143,7 +143,7 @@ class JoinedDecider:
             self._local.submit(signal)
         elif self._link is not None and not _of_the_host(signal):
             self._signals.append(signal)
-            self._report_timer.start_by(self._rest_s if isinstance(signal, Began | Ended) else 0.0)
+            self._report_timer.start_by(self._patience_s(signal))
 
     def close(self) -> None:
         """See controller.decider.Decider."""
@@ -246,9 +246,9 @@ class JoinedDecider:
             case Actions():
                 self._seen = message.seq
                 self._session.carry_out(message.actions)
-                self._report_timer.start_by(_GATHER_S)
+                self._report_timer.start_by(max(_GATHER_S, self._rest_left_s()))
             case Look():  # of many that wait here, one is answered, and what clients ask comes in between
-                self._report_timer.start_by(self._rest_until_s - time.monotonic())
+                self._report_timer.start_by(self._rest_left_s())
             case Pong(ping=self._ping):
                 self._answer_timer.cancel()
                 self._retry_s = _RETRY_LEAST_S
@@ -273,6 +273,15 @@ class JoinedDecider:
                 self._session.end(reason)
 
     # What the daemon is told
+
+    def _patience_s(self, signal: Signal) -> float:
+        """How long it may wait to be told, so that it is told together with others: not when a client waits."""
+        if isinstance(signal, Began | Ended):
+            return self._rest_s
+        return 0.0 if isinstance(signal, Asked) else self._rest_left_s()
+
+    def _rest_left_s(self) -> float:
+        return self._rest_until_s - time.monotonic()
 
     def _report(self) -> None:
         self._report_timer.cancel()

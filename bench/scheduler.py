@@ -39,7 +39,7 @@ _FLAT = {"one": (100, {"a": 100}), "two": (200, {"a": 100}), "three": (300, {"a"
 _TREE = {"one": (100, {"a": 100, "b": 200}), "two": (200, {"a": 100, "b": 100, "c": 100})}
 _BURNERS = 16
 _SETTLE_S = 1.0
-_PAIRS = 60  # of throughput, for each arm
+_PAIRS = 40  # of throughput, for each arm
 _PAIR_SETTLE_S, _PAIR_S = 0.2, 1.0
 _NAP_S = 0.01
 

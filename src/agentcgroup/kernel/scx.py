@@ -219,7 +219,7 @@ class Scheduler(Closing):
         """Take over a changed cpu.max of a session where the kernel tells of none: before Linux 6.17, and below another
         scheduler. To be called about once a second; it reads two files for each such session."""
         for session, known in list(self._asked.items()):
-            with suppress(OSError):  # it is gone
+            with suppress(OSError, BpfError):  # it is gone
                 if _cpu_max(session) != known:
                     self._ask(session)
 
@@ -303,7 +303,7 @@ def _descriptor(cgroup: Path) -> Iterator[bytes]:
 
 
 def _cpu_max(cgroup: Path) -> tuple[int, int, int] | None:
-    """Quota, period and burst of cpu.max (us); None: it has none. OSError when the cgroup is gone."""
+    """Quota, period and burst of cpu.max (us); None: it has none, or is gone. OSError while it goes."""
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()
         burst = (cgroup / "cpu.max.burst").read_text()
